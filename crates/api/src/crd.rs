@@ -1,0 +1,43 @@
+//! Carries the definitions (CRDs) to install in a cluster, as the files in `deploy/crds/` have them.
+//!
+//! Does not know how they are installed. Tests hold files and types together.
+
+use serde_json::Value;
+
+/// File name and text of each definition.
+pub const CRDS: &[(&str, &str)] = &[
+    (
+        "snapshot.storage.k8s.io_volumesnapshotclasses.yaml",
+        include_str!("../../../deploy/crds/snapshot.storage.k8s.io_volumesnapshotclasses.yaml"),
+    ),
+    (
+        "snapshot.storage.k8s.io_volumesnapshotcontents.yaml",
+        include_str!("../../../deploy/crds/snapshot.storage.k8s.io_volumesnapshotcontents.yaml"),
+    ),
+    (
+        "snapshot.storage.k8s.io_volumesnapshots.yaml",
+        include_str!("../../../deploy/crds/snapshot.storage.k8s.io_volumesnapshots.yaml"),
+    ),
+];
+
+/// A definition in this build is not YAML.
+#[derive(Debug, thiserror::Error)]
+#[error("the definition {file} is not valid YAML")]
+pub struct CrdError {
+    /// Which file.
+    pub file: &'static str,
+    /// Where and why.
+    #[source]
+    source: serde_yaml_ng::Error,
+}
+
+/// All definitions, as objects to send to a server.
+///
+/// They are plain JSON, not typed, so that no field is lost on the way.
+pub fn crds() -> Result<Vec<Value>, CrdError> {
+    CRDS.iter()
+        .map(|&(file, text)| {
+            serde_yaml_ng::from_str(text).map_err(|source| CrdError { file, source })
+        })
+        .collect()
+}

@@ -1,0 +1,134 @@
+//! Spells the names that programs derive from other names: contents, CSI names, members, leases.
+//!
+//! A name is what makes a repeated create find the first one, so these are contract. Looks up nothing.
+
+use sha2::{Digest as _, Sha256};
+
+/// Lease of the cluster-wide controller.
+pub const CONTROLLER_LEASE: &str = "snapshot-controller-leader";
+/// Prefix of CSI snapshot names, unless a flag says otherwise.
+pub const SNAPSHOT_PREFIX: &str = "snapshot";
+/// Prefix of CSI group snapshot names, unless a flag says otherwise.
+pub const GROUP_SNAPSHOT_PREFIX: &str = "groupsnapshot";
+/// Prefix of volume names, unless a flag says otherwise.
+pub const VOLUME_PREFIX: &str = "pvc";
+
+/// The content of a dynamic snapshot.
+pub fn content_name(snapshot_uid: &str) -> String {
+    format!("snapcontent-{snapshot_uid}")
+}
+
+/// The content of a dynamic group snapshot.
+pub fn group_content_name(group_uid: &str) -> String {
+    format!("groupsnapcontent-{group_uid}")
+}
+
+/// A name for the driver: the prefix and the uid; with `length`, the uid without dashes cut to it.
+///
+/// Serves snapshots, group snapshots and volumes alike.
+pub fn csi_name(prefix: &str, uid: &str, length: Option<usize>) -> String {
+    length.map_or_else(
+        || format!("{prefix}-{uid}"),
+        |length| {
+            let short: String = uid.chars().filter(|it| *it != '-').take(length).collect();
+            format!("{prefix}-{short}")
+        },
+    )
+}
+
+/// The snapshot of one volume of a dynamic group.
+pub fn member_snapshot_name(group_uid: &str, volume_handle: &str) -> String {
+    format!("snapshot-{}", member_hash(group_uid, volume_handle))
+}
+
+/// The content of one volume of a dynamic group.
+pub fn member_content_name(group_uid: &str, volume_handle: &str) -> String {
+    format!("snapcontent-{}", member_hash(group_uid, volume_handle))
+}
+
+/// The volume made for a claim.
+pub fn volume_name(claim_uid: &str) -> String {
+    csi_name(VOLUME_PREFIX, claim_uid, None)
+}
+
+/// Lease of a snapshot sidecar.
+pub fn snapshotter_lease(driver: &str) -> String {
+    leader_name(&format!("external-snapshotter-leader-{driver}"))
+}
+
+/// Lease of a provisioning sidecar.
+pub fn provisioner_lease(driver: &str) -> String {
+    leader_name(driver)
+}
+
+/// A text as the name of a lease or of its holder: letters, digits and dashes, not ending in a dash.
+pub fn leader_name(text: &str) -> String {
+    let keep = |it: char| if it.is_ascii_alphanumeric() { it } else { '-' };
+    let mut name: String = text.chars().map(keep).collect();
+    if name.ends_with('-') {
+        name.push('X');
+    }
+    name
+}
+
+fn member_hash(group_uid: &str, volume_handle: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(group_uid);
+    hash.update(volume_handle);
+    format!("{:x}", hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UID: &str = "0b6fd1ab-5a5c-4d4e-9d41-2f4f7d0d6f5e";
+
+    #[test]
+    fn contents_are_named_after_the_uid() {
+        assert_eq!(content_name(UID), format!("snapcontent-{UID}"));
+        assert_eq!(group_content_name(UID), format!("groupsnapcontent-{UID}"));
+        assert_eq!(volume_name(UID), format!("pvc-{UID}"));
+    }
+
+    #[test]
+    fn csi_names_keep_dashes_unless_cut() {
+        assert_eq!(csi_name("snapshot", UID, None), format!("snapshot-{UID}"));
+        assert_eq!(csi_name("snap", UID, Some(8)), "snap-0b6fd1ab");
+        assert_eq!(csi_name("snap", UID, Some(10)), "snap-0b6fd1ab5a");
+        assert_eq!(csi_name("snap", UID, Some(0)), "snap-");
+        assert_eq!(
+            csi_name("snap", UID, Some(99)),
+            "snap-0b6fd1ab5a5c4d4e9d412f4f7d0d6f5e"
+        );
+    }
+
+    #[test]
+    fn members_are_named_after_group_uid_and_volume_handle() {
+        // printf 'uidvol' | sha256sum
+        let hash = "59a84980f8ef4826da54c7ced3605cf80e85f6bb08948be904a09383f8317b93";
+        assert_eq!(
+            member_snapshot_name("uid", "vol"),
+            format!("snapshot-{hash}")
+        );
+        assert_eq!(
+            member_content_name("uid", "vol"),
+            format!("snapcontent-{hash}")
+        );
+    }
+
+    #[test]
+    fn leases_have_no_odd_letters_and_no_dash_at_the_end() {
+        assert_eq!(
+            snapshotter_lease("hostpath.csi.k8s.io"),
+            "external-snapshotter-leader-hostpath-csi-k8s-io"
+        );
+        assert_eq!(
+            snapshotter_lease("a/b_c"),
+            "external-snapshotter-leader-a-b-c"
+        );
+        assert_eq!(leader_name("host.example."), "host-example-X");
+        assert_eq!(leader_name("höst"), "h-st");
+        assert_eq!(provisioner_lease("csi.tintype.dev"), "csi-tintype-dev");
+    }
+}

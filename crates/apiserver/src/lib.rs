@@ -1,0 +1,37 @@
+//! Serves the Kubernetes API from one process: JSON documents, durable, watched.
+//!
+//! Knows resources from a table or from a CustomResourceDefinition; has never heard of snapshots.
+
+mod admission;
+mod auth;
+mod body;
+mod builtin;
+mod controllers;
+mod discovery;
+mod door;
+mod kubeconfig;
+mod local;
+mod metrics;
+mod names;
+mod openapi;
+mod patch;
+mod pki;
+mod protobuf;
+mod quantity;
+mod registry;
+mod rest;
+mod schema;
+mod selector;
+mod server;
+mod status;
+mod store;
+mod table;
+mod tls;
+mod watch;
+
+pub use auth::PeerVerifierError;
+pub use body::{Body, BoxError};
+pub use local::LocalService;
+pub use pki::PkiError;
+pub use server::{Config, OpenError, Server};
+pub use store::OpenError as StoreError;

@@ -1,0 +1,128 @@
+//! Answers who somebody is and what they may do: reviews, which are created but never stored.
+//!
+//! Does not decide: the authorizer does.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Call, Reply, body};
+use crate::auth::{Attributes, Decision, User};
+use crate::schema::error::FieldError;
+use crate::status::Failure;
+
+/// Kinds of the table that are answered here; the other create-only ones are not offered.
+pub(crate) const PLURALS: [&str; 5] = [
+    "selfsubjectaccessreviews",
+    "subjectaccessreviews",
+    "localsubjectaccessreviews",
+    "selfsubjectreviews",
+    "tokenreviews",
+];
+
+impl Call<'_> {
+    /// Whether the target is a review.
+    pub(super) fn is_review(&self) -> bool {
+        !self.target.custom() && PLURALS.contains(&self.target.resource.plural.as_str())
+    }
+
+    pub(super) fn review(&self, bytes: &Bytes) -> Result<Reply, Failure> {
+        let options = super::query::WriteOptions::parse(self.query, "CreateOptions")?;
+        let decoded = body::decode(self.headers, bytes, &self.target.resource.kind)?;
+        let incoming = self.take_in(decoded, options.field_validation)?;
+        let mut review = incoming.object;
+        review["status"] = match self.target.resource.plural.as_str() {
+            "selfsubjectreviews" => json!({"userInfo": user_info(self.user)}),
+            // Only client certificates prove a name so far; no token does.
+            "tokenreviews" => json!({"user": {}, "error": "[invalid bearer token]"}),
+            "selfsubjectaccessreviews" => self.decide(self.user, &review["spec"])?,
+            plural => {
+                let namespace = &review["spec"]["resourceAttributes"]["namespace"];
+                if plural == "localsubjectaccessreviews" && namespace != &json!(self.info.namespace)
+                {
+                    let why = "must match metadata.namespace";
+                    let path = "spec.resourceAttributes.namespace";
+                    return Err(self.refused(&[FieldError::invalid(path, namespace, why)]));
+                }
+                self.decide(&self.reviewed_user(&review["spec"])?, &review["spec"])?
+            }
+        };
+        Ok(Reply::json(StatusCode::CREATED, &review).with_warnings(incoming.warnings))
+    }
+
+    fn refused(&self, errors: &[FieldError]) -> Failure {
+        Failure::invalid(&self.target.about_kind(""), errors)
+    }
+
+    fn reviewed_user(&self, spec: &Value) -> Result<User, Failure> {
+        let texts = |list: &Value| -> Vec<String> {
+            let list = list.as_array().into_iter().flatten();
+            list.filter_map(|text| text.as_str().map(str::to_owned))
+                .collect()
+        };
+        let (name, groups) = (text(spec, "user"), texts(&spec["groups"]));
+        if name.is_empty() && groups.is_empty() {
+            let why = "at least one of user or group must be specified";
+            return Err(self.refused(&[FieldError::invalid_text("spec.user", name, why)]));
+        }
+        let extra = spec["extra"].as_object().into_iter().flatten();
+        Ok(User {
+            name: name.to_owned(),
+            uid: text(spec, "uid").to_owned(),
+            groups,
+            extra: extra
+                .map(|(key, values)| (key.clone(), texts(values)))
+                .collect(),
+        })
+    }
+
+    fn decide(&self, user: &User, spec: &Value) -> Result<Value, Failure> {
+        let (resource, other) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+        if resource.is_object() == other.is_object() {
+            let why =
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            return Err(self.refused(&[FieldError::invalid("spec", spec, why)]));
+        }
+        let what = if resource.is_object() {
+            Attributes {
+                verb: text(resource, "verb"),
+                group: text(resource, "group"),
+                version: text(resource, "version"),
+                resource: text(resource, "resource"),
+                subresource: text(resource, "subresource"),
+                namespace: text(resource, "namespace"),
+                name: text(resource, "name"),
+                path: "",
+            }
+        } else {
+            Attributes {
+                verb: text(other, "verb"),
+                path: text(other, "path"),
+                ..Attributes::default()
+            }
+        };
+        Ok(match self.api.authorizer.authorize(user, &what) {
+            Decision::Allow => json!({"allowed": true}),
+            Decision::Deny { reason } if reason.is_empty() => json!({"allowed": false}),
+            Decision::Deny { reason } => json!({"allowed": false, "reason": reason}),
+        })
+    }
+}
+
+fn user_info(user: &User) -> Value {
+    let mut info = json!({"username": user.name, "groups": user.groups});
+    if !user.uid.is_empty() {
+        info["uid"] = json!(user.uid);
+    }
+    if !user.extra.is_empty() {
+        let extra: &BTreeMap<String, Vec<String>> = &user.extra;
+        info["extra"] = json!(extra);
+    }
+    info
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}

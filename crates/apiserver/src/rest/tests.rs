@@ -1,0 +1,143 @@
+//! Drives whole requests through the API, over a store in a temporary folder.
+
+mod crud;
+mod definitions;
+mod lists;
+mod openapi;
+mod watches;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::Api;
+use crate::auth::{Attributes, Authorizer, Decision, User};
+use crate::body::{self, Body};
+
+struct Everybody;
+
+impl Authorizer for Everybody {
+    fn authorize(&self, user: &User, _what: &Attributes<'_>) -> Decision {
+        match user.name.as_str() {
+            "nobody" => Decision::Deny {
+                reason: String::new(),
+            },
+            _ => Decision::Allow,
+        }
+    }
+}
+
+/// An API over a folder that lasts as long as the test.
+struct World {
+    api: Arc<Api>,
+    dir: TempDir,
+}
+
+/// What came back.
+struct Answer {
+    code: u16,
+    warnings: Vec<String>,
+    body: Value,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let api = open(&dir);
+        Self { api, dir }
+    }
+
+    /// Stops and starts over the same folder.
+    fn restart(self) -> Self {
+        let Self { api, dir } = self;
+        drop(api);
+        let api = open(&dir);
+        Self { api, dir }
+    }
+
+    async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response<Body> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let user = User::authenticated("tester".into(), Vec::new());
+        self.api
+            .handle(&user, request.body(body::full(body)).unwrap())
+            .await
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let response = self.raw(method, path, headers, body).await;
+        let warnings = response.headers().get_all("warning").iter();
+        let warnings = warnings
+            .map(|warning| warning.to_str().unwrap().to_owned())
+            .collect();
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let text = || json!(String::from_utf8_lossy(&bytes));
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
+        Answer {
+            code,
+            warnings,
+            body,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "").await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask("POST", path, &[], body.to_string()).await
+    }
+
+    async fn put(&self, path: &str, body: Value) -> Answer {
+        self.ask("PUT", path, &[], body.to_string()).await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, &[], "").await
+    }
+
+    async fn merge(&self, path: &str, body: Value) -> Answer {
+        let header = [("content-type", "application/merge-patch+json")];
+        self.ask("PATCH", path, &header, body.to_string()).await
+    }
+}
+
+impl Answer {
+    fn expect(self, code: u16) -> Value {
+        assert_eq!(self.code, code, "{:#}", self.body);
+        self.body
+    }
+}
+
+fn open(dir: &TempDir) -> Arc<Api> {
+    Api::open(dir.path(), |_| Arc::new(Everybody)).unwrap()
+}
+
+fn config_map(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "1"}})
+}
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+fn at(name: &str) -> String {
+    format!("{MAPS}/{name}")
+}

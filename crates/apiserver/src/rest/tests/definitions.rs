@@ -1,0 +1,251 @@
+//! CustomResourceDefinitions: resources that come, change and go.
+
+use serde_json::json;
+
+use super::*;
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const WIDGETS: &str = "/apis/x.example.com/v1/namespaces/default/widgets";
+
+fn definition() -> Value {
+    let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {
+            "size": {"type": "integer", "minimum": 1},
+            "color": {"type": "string", "default": "red"}}},
+        "status": {"type": "object", "properties": {"phase": {"type": "string"}}}}}});
+    let version = |name: &str, storage: bool| {
+        json!({"name": name, "served": true, "storage": storage, "schema": schema,
+            "subresources": {"status": {}},
+            "selectableFields": [{"jsonPath": ".spec.color"}]})
+    };
+    let mut old = version("v1beta1", false);
+    old["deprecated"] = json!(true);
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.x.example.com"},
+        "spec": {"group": "x.example.com", "scope": "Namespaced",
+            "names": {"plural": "widgets", "kind": "Widget", "shortNames": ["wg"]},
+            "versions": [version("v1", true), old]}})
+}
+
+fn widget(name: &str, size: u64) -> Value {
+    json!({"apiVersion": "x.example.com/v1", "kind": "Widget", "metadata": {"name": name},
+        "spec": {"size": size}})
+}
+
+async fn with_widgets() -> World {
+    let world = World::new();
+    world.post(DEFINITIONS, definition()).await.expect(201);
+    world
+}
+
+fn one() -> String {
+    format!("{DEFINITIONS}/widgets.x.example.com")
+}
+
+#[tokio::test]
+async fn a_definition_takes_effect_at_once() {
+    let world = with_widgets().await;
+    let stored = world.get(&one()).await.expect(200);
+    let conditions: Vec<(&str, &str)> = stored["status"]["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| (c["type"].as_str().unwrap(), c["status"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        conditions,
+        [("NamesAccepted", "True"), ("Established", "True")]
+    );
+    assert_eq!(stored["status"]["storedVersions"], json!(["v1"]));
+    assert_eq!(stored["status"]["acceptedNames"]["listKind"], "WidgetList");
+    assert_eq!(stored["spec"]["names"]["singular"], "widget");
+    let created = world.post(WIDGETS, widget("a", 1)).await.expect(201);
+    assert_eq!(created["spec"], json!({"size": 1, "color": "red"}));
+    assert_eq!(created["metadata"]["generation"], 1);
+    let group = world.get("/apis/x.example.com").await.expect(200);
+    assert_eq!(group["preferredVersion"]["version"], "v1");
+    let world = world.restart();
+    world.get(&format!("{WIDGETS}/a")).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_schema_prunes_and_validates() {
+    let world = with_widgets().await;
+    let mut object = widget("a", 1);
+    object["spec"]["unknown"] = json!(5);
+    let warned = world.post(WIDGETS, object).await;
+    assert_eq!(
+        warned.warnings,
+        [r#"299 - "unknown field \"spec.unknown\"""#]
+    );
+    assert!(warned.expect(201)["spec"].get("unknown").is_none());
+    assert_eq!(
+        world.post(WIDGETS, widget("b", 0)).await.expect(422)["message"],
+        "Widget.x.example.com \"b\" is invalid: spec.size: Invalid value: 0: spec.size in body \
+         should be greater than or equal to 1"
+    );
+}
+
+#[tokio::test]
+async fn spec_and_status_are_written_apart() {
+    let world = with_widgets().await;
+    world.post(WIDGETS, widget("a", 1)).await.expect(201);
+    let path = format!("{WIDGETS}/a");
+    let patch = json!({"spec": {"size": 3}, "status": {"phase": "X"}});
+    let main = world.merge(&path, patch.clone()).await.expect(200);
+    assert!(main.get("status").is_none());
+    assert_eq!(main["metadata"]["generation"], 2);
+    let patch = json!({"metadata": {"labels": {"no": "no"}}, "spec": {"size": 9},
+        "status": {"phase": "Y"}});
+    let status = world
+        .merge(&format!("{path}/status"), patch)
+        .await
+        .expect(200);
+    assert_eq!(status["spec"]["size"], 3);
+    assert_eq!(status["status"]["phase"], "Y");
+    assert_eq!(status["metadata"]["generation"], 2);
+    assert!(status["metadata"].get("labels").is_none());
+    let mut blind = widget("a", 5);
+    blind["metadata"] = json!({"name": "a"});
+    let refused = world
+        .put(&format!("{path}/status"), blind)
+        .await
+        .expect(422);
+    assert_eq!(
+        refused["message"],
+        "widgets.x.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: 0: must \
+         be specified for an update"
+    );
+    let strategic = [("content-type", "application/strategic-merge-patch+json")];
+    world
+        .ask("PATCH", &path, &strategic, "{}")
+        .await
+        .expect(415);
+}
+
+#[tokio::test]
+async fn every_served_version_shows_the_same_objects() {
+    let world = with_widgets().await;
+    world.post(WIDGETS, widget("a", 1)).await.expect(201);
+    let old = "/apis/x.example.com/v1beta1/namespaces/default/widgets";
+    let answer = world.get(&format!("{old}/a")).await;
+    assert_eq!(
+        answer.warnings,
+        ["299 - \"x.example.com/v1beta1 Widget is deprecated\""]
+    );
+    assert_eq!(answer.expect(200)["apiVersion"], "x.example.com/v1beta1");
+    let mut object = widget("b", 2);
+    object["apiVersion"] = json!("x.example.com/v1beta1");
+    let created = world.post(old, object).await.expect(201);
+    assert_eq!(created["apiVersion"], "x.example.com/v1beta1");
+    let stored = world
+        .api
+        .store
+        .get("widgets.x.example.com", "default/b")
+        .unwrap();
+    assert_eq!(stored.value()["apiVersion"], "x.example.com/v1");
+    let mut definition = world.get(&one()).await.expect(200);
+    definition["spec"]["versions"][1]["served"] = json!(false);
+    world.put(&one(), definition).await.expect(200);
+    assert_eq!(world.get(old).await.expect(404), "404 page not found\n");
+}
+
+#[tokio::test]
+async fn objects_are_selected_by_declared_fields() {
+    let world = with_widgets().await;
+    world.post(WIDGETS, widget("a", 1)).await.expect(201);
+    let mut blue = widget("b", 1);
+    blue["spec"]["color"] = json!("blue");
+    world.post(WIDGETS, blue).await.expect(201);
+    let list = world
+        .get(&format!("{WIDGETS}?fieldSelector=spec.color%3Dblue"))
+        .await
+        .expect(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    world
+        .get(&format!("{WIDGETS}?fieldSelector=spec.size%3D1"))
+        .await
+        .expect(400);
+}
+
+#[tokio::test]
+async fn a_definition_goes_with_its_objects() {
+    let world = with_widgets().await;
+    world.post(WIDGETS, widget("a", 1)).await.expect(201);
+    let going = world.delete(&one()).await.expect(200);
+    assert_eq!(going["kind"], "CustomResourceDefinition");
+    assert_eq!(world.get(WIDGETS).await.expect(404), "404 page not found\n");
+    world.get(&one()).await.expect(404);
+    assert!(
+        world
+            .api
+            .store
+            .list("widgets.x.example.com", "")
+            .objects
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_held_object_holds_its_definition() {
+    let world = with_widgets().await;
+    let mut held = widget("a", 1);
+    held["metadata"]["finalizers"] = json!(["e.com/x"]);
+    world.post(WIDGETS, held).await.expect(201);
+    world.delete(&one()).await.expect(200);
+    world.post(WIDGETS, widget("b", 1)).await.expect(405);
+    let world = world.restart();
+    let path = format!("{WIDGETS}/a");
+    assert!(world.get(&path).await.expect(200)["metadata"]["deletionTimestamp"].is_string());
+    world
+        .merge(&path, json!({"metadata": {"finalizers": []}}))
+        .await
+        .expect(200);
+    world.get(&one()).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_wrong_definition_is_refused() {
+    let world = World::new();
+    let mut wrong = definition();
+    wrong["metadata"]["name"] = json!("wrong.x.example.com");
+    assert_eq!(
+        world.post(DEFINITIONS, wrong).await.expect(422)["message"],
+        "CustomResourceDefinition.apiextensions.k8s.io \"wrong.x.example.com\" is invalid: \
+         metadata.name: Invalid value: \"wrong.x.example.com\": must be \
+         spec.names.plural+\".\"+spec.group"
+    );
+    let mut wrong = definition();
+    for version in wrong["spec"]["versions"].as_array_mut().unwrap() {
+        version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["size"] =
+            json!({});
+    }
+    let causes = world.post(DEFINITIONS, wrong).await.expect(422)["details"]["causes"].clone();
+    assert_eq!(
+        causes[0]["field"],
+        "spec.validation.openAPIV3Schema.properties[spec].properties[size].type"
+    );
+}
+
+#[tokio::test]
+async fn taken_names_are_not_accepted() {
+    let world = with_widgets().await;
+    let mut other = definition();
+    other["metadata"]["name"] = json!("gadgets.x.example.com");
+    other["spec"]["names"] = json!({"plural": "gadgets", "kind": "Gadget", "shortNames": ["wg"]});
+    world.post(DEFINITIONS, other).await.expect(201);
+    let stored = world
+        .get(&format!("{DEFINITIONS}/gadgets.x.example.com"))
+        .await
+        .expect(200);
+    let condition = |kind: &str| {
+        let all = stored["status"]["conditions"].as_array().unwrap();
+        all.iter().find(|c| c["type"] == kind).unwrap().clone()
+    };
+    assert_eq!(condition("NamesAccepted")["reason"], "ShortNamesConflict");
+    assert_eq!(condition("Established")["status"], "False");
+    world
+        .get("/apis/x.example.com/v1/gadgets")
+        .await
+        .expect(404);
+}

@@ -1,0 +1,177 @@
+//! Puts the parts together: a data folder opened, a port listened on, callers in this process, controllers.
+//!
+//! Knows nothing of requests; the public face of the crate.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{Authorizer, PeerVerifier, PeerVerifierError, Rbac, service_account};
+use crate::controllers::{self, Role};
+use crate::door::Door;
+use crate::kubeconfig;
+use crate::local::{LocalClient, LocalService};
+use crate::pki::{self, ClientCertificate, Pki, PkiError};
+use crate::rest::{Api, StoredRoles};
+use crate::store;
+use crate::tls::Tls;
+
+/// Where a server keeps its data, and where it listens.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Holds the store and the certificates; made if it is not there. One server at a time.
+    pub data_dir: PathBuf,
+    /// Port 0 takes any free port.
+    pub addr: SocketAddr,
+}
+
+/// Why a server cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    #[error("the certificate authority cannot be used to know clients")]
+    Clients(#[from] PeerVerifierError),
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
+}
+
+/// A Kubernetes API server in this process. Clones are handles to the same server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    addr: SocketAddr,
+    api: Arc<Api>,
+    door: Arc<Door>,
+    pki: Arc<Pki>,
+    verifier: PeerVerifier,
+    tls: Tls,
+    admin: ClientCertificate,
+    listener: Mutex<Option<TcpListener>>,
+}
+
+impl Server {
+    /// Opens the data folder, or starts one.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        let Config { data_dir, addr } = config;
+        // The store first: its lock keeps a second server from touching the certificates.
+        let api = Api::open(&data_dir, |store| -> Arc<dyn Authorizer> {
+            Arc::new(Rbac::new(Arc::new(StoredRoles(store.clone()))))
+        })?;
+        let ip = addr.ip();
+        let more_names: Vec<_> = (!ip.is_unspecified())
+            .then(|| ip.to_string())
+            .into_iter()
+            .collect();
+        let now = pki::now();
+        let pki = Arc::new(Pki::open(&data_dir.join("pki"), &more_names, now)?);
+        let verifier = PeerVerifier::new(pki.ca())?;
+        let tls = Tls::new(&pki, verifier.clone()).map_err(OpenError::Tls)?;
+        let admin = pki.issue_client("kubernetes-admin", &["system:masters"], now)?;
+        let door = Arc::new(Door::new(Arc::clone(&api)));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                addr,
+                api,
+                door,
+                pki,
+                verifier,
+                tls,
+                admin,
+                listener: Mutex::new(None),
+            }),
+        })
+    }
+
+    /// Listens; connections wait until [`Server::serve`]. Gives the address with the port that was taken.
+    pub async fn bind(&self) -> io::Result<SocketAddr> {
+        let addr = self.inner.addr;
+        let listener = TcpListener::bind(addr).await.map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "another process listens there; stop it, or choose another port (0 means any)"
+                        .to_owned()
+                }
+                _ => error.to_string(),
+            };
+            io::Error::new(error.kind(), format!("cannot listen on {addr}: {why}"))
+        })?;
+        let addr = listener.local_addr()?;
+        *self.listener() = Some(listener);
+        Ok(addr)
+    }
+
+    /// Serves what was bound, until `shutdown`; then ends within a second.
+    pub async fn serve(&self, shutdown: CancellationToken) {
+        let Some(listener) = self.listener().take() else {
+            tracing::error!("nothing to serve: bind first");
+            return;
+        };
+        let door = Arc::clone(&self.inner.door);
+        self.inner.tls.serve(listener, door, shutdown).await;
+        self.inner.api.close();
+    }
+
+    /// A caller in this process. It presents a client certificate of this server's authority for `user`, a member of
+    /// `groups`, and is authenticated, authorized, admitted and counted like a caller over TLS.
+    pub fn local(&self, user: &str, groups: &[&str]) -> LocalService {
+        let Inner {
+            door,
+            pki,
+            verifier,
+            ..
+        } = &*self.inner;
+        LocalService::new(Arc::clone(door), pki, verifier, user, groups)
+    }
+
+    /// The kubeconfig of an administrator for the server at `addr`.
+    pub fn kubeconfig(&self, addr: SocketAddr) -> String {
+        kubeconfig::render(addr, &self.inner.pki.ca_pem(), &self.inner.admin)
+    }
+
+    /// Starts the controllers that every cluster has; they end with `shutdown`.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers hand a token over, as to `serve`"
+    )]
+    pub fn spawn_controllers(&self, shutdown: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        for role in Role::ALL {
+            let user = service_account("kube-system", role.account());
+            let groups = [
+                "system:serviceaccounts",
+                "system:serviceaccounts:kube-system",
+            ];
+            let client = LocalClient::new(self.local(&user, &groups));
+            controllers::spawn(role, client, shutdown.clone(), &mut tasks);
+        }
+        tokio::spawn(async move {
+            while let Some(ended) = tasks.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a controller died");
+                }
+            }
+        });
+    }
+
+    fn listener(&self) -> std::sync::MutexGuard<'_, Option<TcpListener>> {
+        self.inner
+            .listener
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+//! Checks who gets in by which door, and how doors close.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{PrivateKeyDer, ServerName};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::pki::ClientCertificate;
+
+struct Served {
+    sandbox: Sandbox,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+async fn served() -> Served {
+    let sandbox = sandbox();
+    let address = sandbox.server.bind().await.expect("bound");
+    let shutdown = CancellationToken::new();
+    let (server, token) = (sandbox.server.clone(), shutdown.clone());
+    let serving = tokio::spawn(async move { server.serve(token).await });
+    Served {
+        sandbox,
+        address,
+        shutdown,
+        serving,
+    }
+}
+
+type Sender = hyper::client::conn::http1::SendRequest<Empty<Bytes>>;
+
+impl Served {
+    fn certificate(&self, user: &str, groups: &[&str]) -> ClientCertificate {
+        let pki = &self.sandbox.server.inner.pki;
+        pki.issue_client(user, groups, pki::now()).expect("issued")
+    }
+
+    async fn connect(&self, certificate: Option<&ClientCertificate>) -> Sender {
+        let mut roots = rustls::RootCertStore::empty();
+        roots
+            .add(self.sandbox.server.inner.pki.ca().clone())
+            .expect("anchor");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots);
+        let config = match certificate {
+            None => config.with_no_client_auth(),
+            Some(shown) => {
+                let key = PrivateKeyDer::from_pem_slice(shown.key_pem.as_bytes()).expect("key");
+                let chain = vec![shown.certificate.clone()];
+                config
+                    .with_client_auth_cert(chain, key)
+                    .expect("client certificate")
+            }
+        };
+        let stream = TcpStream::connect(self.address).await.expect("connected");
+        let name = ServerName::try_from("127.0.0.1").expect("name");
+        let connector = TlsConnector::from(Arc::new(config));
+        let stream = connector
+            .connect(name, stream)
+            .await
+            .expect("TLS handshake");
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .expect("HTTP");
+        tokio::spawn(connection);
+        sender
+    }
+
+    async fn get(
+        &self,
+        certificate: Option<&ClientCertificate>,
+        path: &str,
+    ) -> (StatusCode, String) {
+        let mut sender = self.connect(certificate).await;
+        let request = Request::get(path)
+            .header("host", "localhost")
+            .body(Empty::new());
+        let answer = sender
+            .send_request(request.expect("request"))
+            .await
+            .expect("answer");
+        let code = answer.status();
+        let body = answer.into_body().collect().await.expect("body").to_bytes();
+        (code, String::from_utf8(body.to_vec()).expect("text"))
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_decides_who_gets_in() {
+    let served = served().await;
+    let namespaces = "/api/v1/namespaces";
+    let admin = &served.sandbox.server.inner.admin;
+    let (code, body) = served.get(Some(admin), namespaces).await;
+    assert_eq!(code, StatusCode::OK, "{body}");
+    assert!(body.contains("kube-system"), "{body}");
+
+    let jane = served.certificate("jane", &["dev"]);
+    let (code, body) = served.get(Some(&jane), namespaces).await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    let status: Value = serde_json::from_str(&body).expect("a Status");
+    let message = r#"namespaces is forbidden: User "jane" cannot list resource "namespaces" in API group "" at the cluster scope"#;
+    assert_eq!(status["message"], message);
+
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": { "name": "dev" },
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
+        },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "dev" }],
+    });
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    served.sandbox.create(bindings, binding).await;
+    let (code, body) = served.get(Some(&jane), namespaces).await;
+    assert_eq!(code, StatusCode::OK, "bound now: {body}");
+}
+
+#[tokio::test]
+async fn without_a_certificate_only_the_probes_and_the_version_are_open() {
+    let served = served().await;
+    for (path, expected) in [
+        ("/healthz", StatusCode::OK),
+        ("/livez", StatusCode::OK),
+        ("/readyz", StatusCode::OK),
+        ("/version", StatusCode::OK),
+        ("/api", StatusCode::FORBIDDEN),
+        ("/metrics", StatusCode::FORBIDDEN),
+        ("/api/v1/namespaces", StatusCode::FORBIDDEN),
+    ] {
+        let (code, body) = served.get(None, path).await;
+        assert_eq!(code, expected, "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_authority_is_answered_with_401() {
+    let served = served().await;
+    let elsewhere = tempfile::tempdir().expect("temporary folder");
+    let other = Pki::open(elsewhere.path(), &[], pki::now()).expect("opens");
+    let forged = other
+        .issue_client("admin", &["system:masters"], pki::now())
+        .expect("issued");
+    for path in ["/api/v1/namespaces", "/healthz"] {
+        let (code, body) = served.get(Some(&forged), path).await;
+        assert_eq!(code, StatusCode::UNAUTHORIZED, "{path}");
+        let status: Value = serde_json::from_str(&body).expect("a Status");
+        assert_eq!(
+            (&status["reason"], &status["code"]),
+            (&json!("Unauthorized"), &json!(401))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_caller_in_the_process_has_no_more_rights_than_one_over_tls() {
+    let sandbox = sandbox();
+    let jane = LocalClient::new(sandbox.server.local("jane", &["dev"]));
+    let error = jane
+        .call(Call::get("/api/v1/secrets"))
+        .await
+        .expect_err("forbidden");
+    let message = r#"403 Forbidden: secrets is forbidden: User "jane" cannot list resource "secrets" in API group "" at the cluster scope"#;
+    assert_eq!(error.to_string(), message);
+    let me = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
+    let reviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let review = jane
+        .call(Call::create(reviews, me))
+        .await
+        .expect("reviewed");
+    let groups = json!(["dev", "system:authenticated"]);
+    assert_eq!(review["status"]["userInfo"]["groups"], groups);
+}
+
+#[tokio::test]
+async fn shutting_down_ends_watches_in_good_order_and_within_a_second() {
+    let served = served().await;
+    let admin = &served.sandbox.server.inner.admin;
+    let mut sender = served.connect(Some(admin)).await;
+    let request = Request::get("/api/v1/namespaces?watch=1&resourceVersion=0");
+    let request = request
+        .header("host", "localhost")
+        .body(Empty::new())
+        .expect("request");
+    let mut watch = sender
+        .send_request(request)
+        .await
+        .expect("answer")
+        .into_body();
+    watch
+        .frame()
+        .await
+        .expect("an event")
+        .expect("of the watch");
+    let _idle = served.connect(None).await;
+    let started = Instant::now();
+    served.shutdown.cancel();
+    watch.collect().await.expect("ends without an error");
+    served.serving.await.expect("served");
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        started.elapsed()
+    );
+    TcpStream::connect(served.address)
+        .await
+        .expect_err("nobody listens any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_shake_hands_is_cut_off() {
+    let served = served().await;
+    let mut silent = TcpStream::connect(served.address).await.expect("connected");
+    let end = silent.read_to_end(&mut Vec::new()).await;
+    assert!(end.is_ok_and(|bytes| bytes == 0), "closed by the server");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_that_names_it() {
+    let served = served().await;
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let other = Server::open(Config {
+        data_dir: dir.path().to_owned(),
+        addr: served.address,
+    })
+    .expect("opens");
+    let error = other.bind().await.expect_err("taken");
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    assert!(
+        error.to_string().contains(&served.address.to_string()),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn one_folder_has_one_server_at_a_time_and_the_next_finds_all_of_it() {
+    let first = sandbox();
+    first.namespace("kept").await;
+    open(&first.dir).expect_err("the folder is in use");
+    let ca = first.server.inner.pki.ca_pem();
+    let Sandbox {
+        server,
+        client,
+        _stop: stop,
+        dir,
+    } = first;
+    drop((server, client, stop));
+    let reopened = loop {
+        // The controllers let go of the server once they have seen that they are to end.
+        match open(&dir) {
+            Ok(server) => break server,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(reopened.inner.pki.ca_pem(), ca);
+    let client = LocalClient::new(reopened.local("admin", &["system:masters"]));
+    client
+        .call(Call::get("/api/v1/namespaces/kept"))
+        .await
+        .expect("kept");
+}
+
+#[tokio::test]
+async fn a_request_is_made_as_somebody_else_only_if_that_is_allowed() {
+    let served = served().await;
+    let namespaces = "/api/v1/namespaces";
+    let ask = async |by: &ClientCertificate, header: &str, value: &str| {
+        let mut sender = served.connect(Some(by)).await;
+        let request = Request::get(namespaces)
+            .header("host", "localhost")
+            .header(header, value);
+        let request = request.body(Empty::new()).expect("request");
+        let answer = sender.send_request(request).await.expect("answer");
+        let code = answer.status();
+        let body = answer.into_body().collect().await.expect("body").to_bytes();
+        let status: Value = serde_json::from_slice(&body).expect("JSON");
+        (
+            code,
+            status["message"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    let admin = &served.sandbox.server.inner.admin;
+    let (code, message) = ask(admin, "impersonate-user", "jane").await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    assert!(
+        message.starts_with(r#"namespaces is forbidden: User "jane" cannot list"#),
+        "{message}"
+    );
+    let jane = served.certificate("jane", &[]);
+    let (code, message) = ask(&jane, "impersonate-user", "admin").await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    let refusal = r#"users "admin" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope"#;
+    assert_eq!(message, refusal);
+    let (code, _) = ask(&jane, "impersonate-group", "system:masters").await;
+    assert_eq!(code, StatusCode::BAD_REQUEST);
+}

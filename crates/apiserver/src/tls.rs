@@ -1,0 +1,172 @@
+//! Accepts TLS connections and hands each request on, with the client's certificate, to a service.
+//!
+//! Cuts off clients that are slow to shake hands, to send a head or to send a body, and ends everything within a
+//! second of shutdown. Knows nothing of users or of the Kubernetes API.
+
+mod handshake;
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{PeerCertificate, PeerVerifier};
+use crate::body::{self, Body, Impatient};
+use crate::pki::{self, Pki};
+
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+/// Also ends connections that idle; clients open a new one when they need it.
+const HEAD_PATIENCE: Duration = Duration::from_secs(32);
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long requests under way may take to end after shutdown was asked for.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(700);
+/// How long to wait before accepting again when the process has run out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers requests that came over any connection.
+pub(crate) trait Answer: Send + Sync + 'static {
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// TLS as this server speaks it.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    acceptor: TlsAcceptor,
+    verifier: PeerVerifier,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    pub(crate) fn new(pki: &Arc<Pki>, verifier: PeerVerifier) -> Result<Self, rustls::Error> {
+        let config = handshake::config(Arc::clone(pki), &verifier)?;
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            verifier,
+        })
+    }
+
+    /// Serves until `shutdown`, then ends what is open.
+    pub(crate) async fn serve<A: Answer>(
+        &self,
+        listener: TcpListener,
+        answer: Arc<A>,
+        shutdown: CancellationToken,
+    ) {
+        let entrance = Arc::new(Entrance {
+            tls: self.clone(),
+            answer,
+            shutdown,
+        });
+        serve(listener, entrance).await;
+    }
+}
+
+/// What every connection needs.
+struct Entrance<A> {
+    tls: Tls,
+    answer: Arc<A>,
+    shutdown: CancellationToken,
+}
+
+async fn serve<A: Answer>(listener: TcpListener, entrance: Arc<Entrance<A>>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = entrance.shutdown.cancelled() => break,
+            Some(_ended) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(Arc::clone(&entrance), stream));
+                }
+                Err(error) => refused(&error).await,
+            },
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(SHUTDOWN_PATIENCE, drained)
+        .await
+        .is_err()
+    {
+        connections.shutdown().await;
+    }
+}
+
+/// One connection that failed before it was ours is of no matter; lack of resources is, and passes.
+async fn refused(error: &io::Error) {
+    let of_the_peer = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    );
+    if !of_the_peer {
+        tracing::warn!(%error, "cannot accept a connection");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+async fn connection<A: Answer>(entrance: Arc<Entrance<A>>, stream: TcpStream) {
+    // Small writes, such as watch events, must not wait for more; failing to say so costs only time.
+    let _ = stream.set_nodelay(true);
+    let handshake = entrance.tls.acceptor.accept(stream);
+    let handshake = tokio::time::timeout(HANDSHAKE_PATIENCE, handshake);
+    let stream = tokio::select! {
+        () = entrance.shutdown.cancelled() => return,
+        shaken = handshake => match shaken {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => return tracing::debug!("TLS handshake took too long"),
+        },
+    };
+    let peer = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .map(|chain| entrance.tls.verifier.judge(chain, pki::now()));
+    let service = service_fn(|request| request_of(&entrance, peer.clone(), request));
+    let http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut http = std::pin::pin!(http);
+    let ended = tokio::select! {
+        ended = &mut http => ended,
+        () = entrance.shutdown.cancelled() => {
+            http.as_mut().graceful_shutdown();
+            http.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+async fn request_of<A: Answer>(
+    entrance: &Entrance<A>,
+    peer: Option<PeerCertificate>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let mut request = request.map(|body| body::boxed(Impatient::new(body, BODY_PATIENCE)));
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
+    let response = entrance.answer.answer(request).await;
+    let shutdown = entrance.shutdown.clone();
+    Ok(response.map(|body| body::until(body, shutdown)))
+}

@@ -1,0 +1,260 @@
+//! Streams changes: from a resourceVersion, or after what there is now; bookmarks; 410.
+//!
+//! A watcher holds no queue: it reads from the store's window where it stopped. One that reads
+//! too slowly finds its place forgotten, is told 410 and starts anew. Does not read requests.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use rand::Rng;
+use serde_json::json;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::body::Body;
+use crate::rest::{Call, Rendering, Reply, Selection};
+use crate::schema::error::FieldError;
+use crate::status::Failure;
+use crate::store::{Event, Expired, Object, Store};
+
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// A watch without a timeout ends by itself after 30 to 60 minutes, as in Kubernetes.
+const LONGEST_SECS: std::ops::Range<u64> = 1800..3600;
+/// How many changes are read at once.
+const BATCH: usize = 64;
+const INITIAL_END: &str = "k8s.io/initial-events-end";
+
+struct Watcher {
+    store: Store,
+    bucket: Arc<str>,
+    prefix: String,
+    selection: Selection,
+    rendering: Rendering,
+    news: Receiver<u64>,
+    /// Changes up to here were sent, or need not be.
+    reached: u64,
+    /// What there was at the beginning and is not sent yet.
+    initial: std::vec::IntoIter<Arc<Object>>,
+    /// Whether a bookmark says that the beginning is over.
+    mark_initial: bool,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    ready: VecDeque<Bytes>,
+    closing: CancellationToken,
+    ended: CancellationToken,
+    over: bool,
+}
+
+/// Answers a watch request.
+pub(crate) fn serve(call: &Call<'_>) -> Result<Reply, Failure> {
+    let selection = Selection::parse(call)?;
+    let rendering = Rendering::new(call)?;
+    let store = call.api.store.clone();
+    // Subscribed before anything is read, so that nothing falls between.
+    let news = store.subscribe(call.bucket());
+    let bookmarks = call.query.flag("allowWatchBookmarks");
+    let (reached, initial, mark_initial) = beginning(call, &store, bookmarks)?;
+    let resource = &call.target.resource;
+    let watcher = Watcher {
+        bucket: call.bucket().clone(),
+        prefix: call.prefix(),
+        selection,
+        rendering,
+        news,
+        reached,
+        initial: initial.into_iter(),
+        mark_initial,
+        bookmarks,
+        next_bookmark: Instant::now() + BOOKMARK_EVERY,
+        deadline: deadline(call)?,
+        ready: VecDeque::new(),
+        closing: call.closing(),
+        ended: resource.ended.clone(),
+        store,
+        over: false,
+    };
+    Ok(Reply::stream("application/json", watcher.into_body()))
+}
+
+fn deadline(call: &Call<'_>) -> Result<Instant, Failure> {
+    let asked = call
+        .query
+        .number("timeoutSeconds")?
+        .filter(|seconds| *seconds > 0);
+    let seconds = asked.unwrap_or_else(|| rand::rng().random_range(LONGEST_SECS));
+    // A year stands for any longer time.
+    Ok(Instant::now() + Duration::from_secs(seconds.min(365 * 24 * 3600)))
+}
+
+/// From which resourceVersion on, and after which objects; and whether a bookmark ends those.
+fn beginning(
+    call: &Call<'_>,
+    store: &Store,
+    bookmarks: bool,
+) -> Result<(u64, Vec<Arc<Object>>, bool), Failure> {
+    let asked = call.check_version("resourceVersion")?;
+    let given = call.query.get("sendInitialEvents");
+    let streamed = given.map(|_| call.query.flag("sendInitialEvents"));
+    check_streaming(call, streamed, bookmarks)?;
+    let all = match (streamed, asked) {
+        (Some(streamed), _) => streamed,
+        (None, None | Some(0)) => true,
+        (None, Some(_)) => false,
+    };
+    if all {
+        let listing = store.list(call.bucket(), &call.prefix());
+        return Ok((listing.rv, listing.objects, streamed == Some(true)));
+    }
+    let from = asked.filter(|rv| *rv > 0).unwrap_or_else(|| store.rv());
+    Ok((from, Vec::new(), false))
+}
+
+fn check_streaming(
+    call: &Call<'_>,
+    streamed: Option<bool>,
+    bookmarks: bool,
+) -> Result<(), Failure> {
+    let matching = call.query.text("resourceVersionMatch");
+    let mut errors = Vec::new();
+    match (streamed, matching) {
+        (None, "") | (Some(_), "NotOlderThan") => {}
+        (None, _) => errors.push(FieldError::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )),
+        (Some(_), _) => errors.push(FieldError::forbidden(
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )),
+    }
+    if streamed == Some(true) && !bookmarks {
+        errors.push(FieldError::forbidden(
+            "allowWatchBookmarks",
+            "sendInitialEvents requires allowWatchBookmarks",
+        ));
+    }
+    crate::rest::refuse("ListOptions", &errors)
+}
+
+impl Watcher {
+    fn into_body(self) -> Body {
+        let frames = stream::unfold(self, |mut watcher| async move {
+            let bytes = watcher.next().await?;
+            Some((Ok(Frame::data(bytes)), watcher))
+        });
+        StreamBody::new(frames).boxed_unsync()
+    }
+
+    /// The next chunk; none once the watch is over.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(bytes);
+            }
+            if self.over {
+                return None;
+            }
+            if let Some(object) = self.initial.next() {
+                if self.selection.matches(&object) {
+                    self.send("ADDED", &object);
+                }
+                continue;
+            }
+            if std::mem::take(&mut self.mark_initial) {
+                self.bookmark(true);
+                continue;
+            }
+            match self.store.since(&self.bucket, self.reached, BATCH) {
+                Err(expired) => self.expire(expired),
+                Ok((events, reached)) => {
+                    let waiting = events.is_empty();
+                    for event in &events {
+                        self.tell(event);
+                    }
+                    self.reached = reached;
+                    if waiting {
+                        self.wait().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for news, for a bookmark to be due, or for the end.
+    async fn wait(&mut self) {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => self.over = true,
+            changed = self.news.changed() => self.over = changed.is_err(),
+            () = self.ended.cancelled() => self.over = true,
+            () = sleep_until(self.deadline) => self.over = true,
+            () = sleep_until(self.next_bookmark), if self.bookmarks => {
+                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                // Nothing happened up to here, or it would have been told.
+                if let Ok((events, reached)) = self.store.since(&self.bucket, self.reached, 1)
+                    && events.is_empty()
+                {
+                    self.reached = reached;
+                    self.bookmark(false);
+                }
+            }
+        }
+    }
+
+    /// Tells one change as it looks through the selectors.
+    fn tell(&mut self, event: &Event) {
+        let chosen = |object: &Option<Arc<Object>>| {
+            object
+                .as_ref()
+                .filter(|object| object.key.starts_with(&self.prefix))
+                .filter(|object| self.selection.matches(object))
+                .cloned()
+        };
+        match (chosen(&event.old), chosen(&event.new)) {
+            (None, Some(new)) => self.send("ADDED", &new),
+            (Some(_), Some(new)) => self.send("MODIFIED", &new),
+            (Some(old), None) => self.send("DELETED", &old.at(event.rv)),
+            (None, None) => {}
+        }
+    }
+
+    fn send(&mut self, kind: &str, object: &Object) {
+        let json = self.rendering.item(object);
+        self.line(kind, &json);
+    }
+
+    fn bookmark(&mut self, ends_initial: bool) {
+        let mut object = self.rendering.bookmark(self.reached);
+        if ends_initial {
+            object["metadata"]["annotations"] = json!({INITIAL_END: "true"});
+        }
+        self.line("BOOKMARK", object.to_string().as_bytes());
+    }
+
+    fn expire(&mut self, expired: Expired) {
+        let message = format!(
+            "too old resource version: {} ({})",
+            self.reached, expired.oldest
+        );
+        let status = Failure::expired(message).status();
+        self.line("ERROR", status.to_string().as_bytes());
+        self.over = true;
+    }
+
+    fn line(&mut self, kind: &str, json: &[u8]) {
+        let mut line = Vec::with_capacity(json.len() + 40);
+        line.extend_from_slice(b"{\"type\":\"");
+        line.extend_from_slice(kind.as_bytes());
+        line.extend_from_slice(b"\",\"object\":");
+        line.extend_from_slice(json);
+        line.extend_from_slice(b"}\n");
+        self.ready.push_back(line.into());
+    }
+}

@@ -1,0 +1,135 @@
+//! The caches of the controller, and whom a change in each of them wakes.
+
+use std::sync::Arc;
+
+use tintype_core::object::{Class, Content, Key, Snapshot, Volume};
+use tintype_runtime::{Cache, Change, ClaimRow, Queue};
+
+/// Index of [`Caches::snapshots`]: by source claim.
+pub(crate) const BY_CLAIM: usize = 0;
+/// Index of [`Caches::snapshots`]: those that cannot go on, by what a change of it might cure.
+pub(crate) const UNSETTLED: usize = 1;
+/// Index of [`Caches::claims`]: unbound claims by the snapshot they are filled from.
+pub(crate) const BY_SOURCE: usize = 0;
+/// Index of [`Caches::claims`]: by volume.
+pub(crate) const BY_VOLUME: usize = 1;
+/// Index of [`Caches::classes`]: default classes by driver.
+pub(crate) const DEFAULTS: usize = 0;
+
+/// Everything the controller watches.
+#[derive(Debug)]
+pub(crate) struct Caches {
+    pub(crate) snapshots: Arc<Cache<Snapshot>>,
+    pub(crate) contents: Arc<Cache<Content>>,
+    pub(crate) classes: Arc<Cache<Class>>,
+    pub(crate) claims: Arc<Cache<ClaimRow>>,
+    pub(crate) volumes: Arc<Cache<Volume>>,
+}
+
+impl Caches {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            snapshots: Cache::new(vec![Snapshot::claim_key, unsettled]),
+            contents: Cache::new(vec![]),
+            classes: Cache::new(vec![default_of]),
+            claims: Cache::new(vec![filled_from, volume_of]),
+            volumes: Cache::new(vec![]),
+        })
+    }
+
+    /// Waits for all first lists.
+    pub(crate) async fn synced(&self) {
+        tokio::join!(
+            self.snapshots.synced(),
+            self.contents.synced(),
+            self.classes.synced(),
+            self.claims.synced(),
+            self.volumes.synced(),
+        );
+    }
+
+    /// From now on changes put keys into the queues.
+    pub(crate) fn wake(self: &Arc<Self>, snapshots: &Arc<Queue>, claims: &Arc<Queue>) {
+        let (queue, claim_queue) = (snapshots.clone(), claims.clone());
+        self.snapshots.listen(move |change| {
+            for snapshot in change.rows() {
+                queue.add(snapshot.meta.key.clone());
+                // Whether the claim may go depends on its snapshots.
+                if let Some(claim) = snapshot.claim_key() {
+                    claim_queue.add(claim);
+                }
+            }
+        });
+        let (queue, claim_queue, caches) = (snapshots.clone(), claims.clone(), self.clone());
+        self.contents.listen(move |change| {
+            for content in change.rows() {
+                let owner = &content.snapshot.key;
+                queue.add(owner.clone());
+                // A failed snapshot holds its claim while its content is marked.
+                if let Some(snapshot) = caches.snapshots.get(owner).present()
+                    && let Some(claim) = snapshot.claim_key()
+                {
+                    claim_queue.add(claim);
+                }
+            }
+        });
+        let (queue, claim_queue, caches) = (snapshots.clone(), claims.clone(), self.clone());
+        self.claims.listen(move |change| {
+            for row in change.rows() {
+                claim_queue.add(row.claim.meta.key.clone());
+                for snapshot in caches.snapshots.group(BY_CLAIM, &row.claim.meta.key) {
+                    if unsettled(&snapshot).is_some() || snapshot.meta.deleting {
+                        queue.add(snapshot.meta.key.clone());
+                    }
+                }
+                // A restore that ends lets its snapshot go.
+                if let Some(source) = &row.claim.source {
+                    queue.add(source.key.clone());
+                }
+            }
+        });
+        let (queue, caches) = (snapshots.clone(), self.clone());
+        self.classes
+            .listen(move |_: &Change<Class>| caches.wake_unsettled(&queue));
+        let (queue, caches) = (snapshots.clone(), self.clone());
+        self.volumes.listen(move |change| {
+            for volume in change.rows() {
+                let key = Key::cluster(volume.meta.key.name.clone());
+                for row in caches.claims.group(BY_VOLUME, &key) {
+                    for snapshot in caches.snapshots.group(BY_CLAIM, &row.claim.meta.key) {
+                        if unsettled(&snapshot).is_some() {
+                            queue.add(snapshot.meta.key.clone());
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    fn wake_unsettled(&self, queue: &Queue) {
+        for snapshot in self.snapshots.group(UNSETTLED, &Key::cluster("")) {
+            queue.add(snapshot.meta.key.clone());
+        }
+    }
+}
+
+/// Not ready and not bound: a class, a claim or a volume may be what it lacks.
+fn unsettled(snapshot: &Snapshot) -> Option<Key> {
+    (snapshot.ready != Some(true) && snapshot.bound.is_none()).then(|| Key::cluster(""))
+}
+
+fn default_of(class: &Class) -> Option<Key> {
+    class.default.then(|| Key::cluster(class.driver.as_ref()))
+}
+
+/// Only a claim that still waits for its volume holds its source (spec controller 2.9.2).
+fn filled_from(row: &ClaimRow) -> Option<Key> {
+    let source = row.claim.source.as_ref()?;
+    let from_snapshot = source.kind == tintype_core::object::DataSourceKind::Snapshot;
+    let pending = row.claim.phase == tintype_core::object::ClaimPhase::Pending;
+    (from_snapshot && pending).then(|| source.key.clone())
+}
+
+fn volume_of(row: &ClaimRow) -> Option<Key> {
+    row.claim.volume.as_deref().map(Key::cluster)
+}

@@ -1,0 +1,80 @@
+//! Joins the guard machine to the claims snapshots are cut from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tintype_api::keys;
+use tintype_core::guard::{self, Sighting, Step, Waiting};
+use tintype_core::object::Key;
+use tintype_core::write::{Kind, Write};
+use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
+use tintype_runtime::{Machine, Reply, Row as _, fold_reply};
+
+use crate::caches::{BY_CLAIM, Caches};
+
+/// The guard of source claims.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    caches: Arc<Caches>,
+}
+
+impl Claims {
+    pub(crate) const fn new(caches: Arc<Caches>) -> Self {
+        Self { caches }
+    }
+}
+
+impl Machine for Claims {
+    type Seen = Sighting;
+    type Step = Step;
+    type Why = Waiting;
+
+    const NAME: &'static str = "source-claim";
+
+    fn observe(&self, key: &Key, _now: Time) -> Sighting {
+        let held = self
+            .caches
+            .snapshots
+            .group(BY_CLAIM, key)
+            .iter()
+            .any(|snapshot| {
+                let content = snapshot.content_name().map_or(Seen::Absent, |name| {
+                    self.caches.contents.get(&Key::cluster(name))
+                });
+                snapshot.holds_its_claim(content.as_ref().map(AsRef::as_ref))
+            });
+        Sighting {
+            kind: Kind::Claim,
+            finalizer: keys::FINALIZER_CLAIM_AS_SOURCE,
+            object: self.caches.claims.get(key).map(|row| row.meta().clone()),
+            held: match (self.caches.snapshots.is_synced(), held) {
+                (false, _) => Seen::Unknown,
+                (true, true) => Seen::Present(()),
+                (true, false) => Seen::Absent,
+            },
+        }
+    }
+
+    fn decide(&self, seen: &Sighting) -> Verdict<Step, Waiting> {
+        guard::decide(&seen.facts())
+    }
+
+    fn render(&self, step: Step, seen: &Sighting, _wall: Stamp) -> Option<Write> {
+        guard::render(step, seen)
+    }
+
+    fn document(&self, write: &Write) -> Option<Box<str>> {
+        let row = self.caches.claims.get(&write.key);
+        row.present().map(|it| it.document.clone())
+    }
+
+    fn fold(&self, key: &Key, seen: &mut Sighting, _step: Step, reply: Reply) {
+        seen.object = fold_reply(&self.caches.claims, key, reply).map(|row| row.meta().clone());
+    }
+
+    async fn call(&self, _key: &Key, _step: Step, _seen: &mut Sighting) {}
+
+    fn delay(&self, _seen: &Sighting, _timer: Timer) -> Duration {
+        Duration::ZERO
+    }
+}

@@ -1,0 +1,155 @@
+//! The role `snapshot-controller`: binds snapshots to contents, one active instance per cluster.
+//!
+//! Knows only the Kubernetes API; it never talks to storage. What it decides is in
+//! `tintype_core::snapshot` and `tintype_core::guard`.
+
+mod args;
+mod caches;
+mod claims;
+mod operations;
+mod snapshots;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::bail;
+use kube::Client;
+use tintype_core::retry::Schedule;
+use tintype_runtime::gates::Gates;
+use tintype_runtime::{Applier, Engine, Kind, Queue, Recorder, Role, await_kinds, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+pub use args::{Args, RemovedFlags};
+use caches::Caches;
+
+/// Name of the event source, as upstream's.
+const COMPONENT: &str = "snapshot-controller";
+
+/// Name of the lease, as upstream's.
+const LEASE: &str = "snapshot-controller-leader";
+
+/// What the API server must serve.
+const KINDS: [Kind; 3] = [
+    Kind {
+        api_version: tintype_api::API_VERSION,
+        plural: "volumesnapshots",
+    },
+    Kind {
+        api_version: tintype_api::API_VERSION,
+        plural: "volumesnapshotclasses",
+    },
+    Kind {
+        api_version: tintype_api::API_VERSION,
+        plural: "volumesnapshotcontents",
+    },
+];
+
+/// Runs the controller until `shutdown`, or until its lease is lost.
+pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let Args {
+        kubeconfig: _, // Read by whoever made the client.
+        worker_threads,
+        resync_period,
+        retry_interval_start,
+        retry_interval_max,
+        retry_crd_interval_max,
+        enable_distributed_snapshotting,
+        prevent_volume_mode_conversion,
+        feature_gates,
+        role,
+        removed: _, // Giving one is an error.
+    } = args;
+    if enable_distributed_snapshotting {
+        bail!("--enable-distributed-snapshotting is not supported yet; take it out");
+    }
+    Gates::merged(feature_gates).tell();
+    let role = Role::open(COMPONENT, role, "", client, shutdown.clone()).await?;
+    let (client, clock) = (role.client.clone(), role.clock);
+    await_kinds(&client, &KINDS, retry_crd_interval_max.0, &shutdown).await?;
+    let schedule = Schedule {
+        start: millis(retry_interval_start.0),
+        max: millis(retry_interval_max.0),
+    };
+    let caches = Caches::new();
+    let (snapshot_queue, claim_queue) = (Arc::new(Queue::default()), Arc::new(Queue::default()));
+    caches.wake(&snapshot_queue, &claim_queue);
+
+    let mut tasks = watch_all(&caches, &client, &shutdown);
+    tokio::select! {
+        () = caches.synced() => {}
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    info!(snapshots = caches.snapshots.len(), "caches are filled");
+    role.is_ready();
+    let Some(term) = role.lead(LEASE, BTreeMap::new()).await? else {
+        return Ok(());
+    };
+    operations::time(&caches, role.metrics.operations()?);
+
+    // Events already told are sent even after the others have stopped.
+    let stop_events = CancellationToken::new();
+    let (recorder, events) = Recorder::start(client.clone(), COMPONENT, clock, stop_events.clone());
+    let applier = Applier::new(client, recorder);
+    let snapshots = Engine::new(
+        snapshots::Snapshots::new(
+            caches.clone(),
+            prevent_volume_mode_conversion,
+            clock,
+            schedule,
+        ),
+        snapshot_queue.clone(),
+        applier.clone(),
+        clock,
+        schedule,
+        &role.metrics,
+    );
+    let claims = Engine::new(
+        claims::Claims::new(caches.clone()),
+        claim_queue.clone(),
+        applier,
+        clock,
+        schedule,
+        &role.metrics,
+    );
+    tasks.spawn(tintype_runtime::resync(
+        caches.snapshots.clone(),
+        snapshot_queue,
+        resync_period.0,
+        shutdown.clone(),
+    ));
+    tasks.spawn(tintype_runtime::resync(
+        caches.claims.clone(),
+        claim_queue,
+        resync_period.0,
+        shutdown.clone(),
+    ));
+    tokio::join!(
+        snapshots.run(worker_threads, term.end().clone()),
+        claims.run(worker_threads, term.end().clone()),
+    );
+    stop_events.cancel();
+    events.await?;
+    term.finish().await?;
+    while let Some(ended) = tasks.join_next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Fills the caches and keeps them filled.
+fn watch_all(caches: &Caches, client: &Client, shutdown: &CancellationToken) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let (to, end) = (|| client.clone(), || shutdown.clone());
+    tasks.spawn(watch(to(), caches.snapshots.clone(), end()));
+    tasks.spawn(watch(to(), caches.contents.clone(), end()));
+    tasks.spawn(watch(to(), caches.classes.clone(), end()));
+    tasks.spawn(watch(to(), caches.claims.clone(), end()));
+    tasks.spawn(watch(to(), caches.volumes.clone(), end()));
+    tasks
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

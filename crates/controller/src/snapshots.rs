@@ -1,0 +1,234 @@
+//! Joins the snapshot machine to the controller's caches.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tintype_core::object::{ClaimPhase, Key, Snapshot};
+use tintype_core::retry::{Backoff, Schedule};
+use tintype_core::snapshot::{self, ClassSight, Memory, Sighting, Step, Waiting};
+use tintype_core::write::{Kind, Write};
+use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
+use tintype_runtime::{Clock, Machine, Reply, fold_reply};
+
+use crate::caches::{BY_SOURCE, Caches, DEFAULTS};
+
+/// A driver that answers within this saves the write of the bound name alone.
+const GRACE: u64 = 1_000;
+
+/// What is remembered of a snapshot while its content is young or refused.
+#[derive(Debug, Clone, Copy, Default)]
+struct Remembered {
+    content_made: Option<Time>,
+    creation_refused: bool,
+    backoff: Backoff,
+}
+
+/// The snapshot machine with everything around it.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    caches: Arc<Caches>,
+    record_mode: bool,
+    clock: Clock,
+    schedule: Schedule,
+    memory: Mutex<HashMap<Key, Remembered>>,
+}
+
+impl Snapshots {
+    pub(crate) fn new(
+        caches: Arc<Caches>,
+        record_mode: bool,
+        clock: Clock,
+        schedule: Schedule,
+    ) -> Self {
+        Self {
+            caches,
+            record_mode,
+            clock,
+            schedule,
+            memory: Mutex::default(),
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, HashMap<Key, Remembered>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kept only while it says something.
+    fn recall(&self, key: &Key, now: Time) -> Memory {
+        let mut memory = self.memory();
+        let Some(it) = memory.get(key).copied() else {
+            return Memory::default();
+        };
+        let in_grace = it.content_made.is_some_and(|made| now < made.plus(GRACE));
+        if !in_grace && !it.creation_refused {
+            memory.remove(key);
+        }
+        Memory {
+            in_grace,
+            creation_refused: it.creation_refused,
+            retry_due: it.backoff.due(now),
+        }
+    }
+
+    fn class_of(&self, snapshot: &Snapshot, driver: Option<&str>) -> ClassSight {
+        match (&snapshot.class, driver) {
+            (Some(name), _) => {
+                ClassSight::Named(self.caches.classes.get(&Key::cluster(name.as_ref())))
+            }
+            (None, Some(driver)) => ClassSight::Defaults(Some(
+                self.caches.classes.group(DEFAULTS, &Key::cluster(driver)),
+            )),
+            (None, None) => ClassSight::Defaults(None),
+        }
+    }
+}
+
+impl Machine for Snapshots {
+    type Seen = Sighting;
+    type Step = Step;
+    type Why = Waiting;
+
+    const NAME: &'static str = "snapshot";
+
+    fn observe(&self, key: &Key, now: Time) -> Sighting {
+        let snapshot = self.caches.snapshots.get(key);
+        if snapshot.present().is_none() {
+            self.memory().remove(key);
+        }
+        let row = snapshot.present().cloned();
+        let content = row
+            .as_ref()
+            .and_then(|it| it.content_name())
+            .map_or(Seen::NotCached, |name| {
+                self.caches.contents.get(&Key::cluster(name))
+            });
+        let claim = row
+            .as_ref()
+            .and_then(|it| it.claim_key())
+            .map_or(Seen::NotCached, |claim| self.caches.claims.get(&claim))
+            .map(|row| row.claim.clone());
+        let volume = claim
+            .present()
+            .filter(|it| it.phase == ClaimPhase::Bound)
+            .and_then(|it| it.volume.as_deref())
+            .map_or(Seen::NotCached, |name| {
+                self.caches.volumes.get(&Key::cluster(name))
+            });
+        let driver = volume
+            .present()
+            .and_then(|it| it.csi.as_ref())
+            .map(|it| it.driver.as_ref());
+        Sighting {
+            class: row
+                .as_ref()
+                .map_or(ClassSight::Defaults(None), |it| self.class_of(it, driver)),
+            being_restored: !self.caches.claims.group(BY_SOURCE, key).is_empty(),
+            fresh: false,
+            looked_up: false,
+            memory: self.recall(key, now),
+            record_mode: self.record_mode,
+            snapshot,
+            content,
+            claim,
+            volume,
+        }
+    }
+
+    fn decide(&self, seen: &Sighting) -> Verdict<Step, Waiting> {
+        snapshot::decide(&seen.facts())
+    }
+
+    fn render(&self, step: Step, seen: &Sighting, wall: Stamp) -> Option<Write> {
+        snapshot::render(step, seen, wall)
+    }
+
+    fn document(&self, write: &Write) -> Option<Box<str>> {
+        let row = (write.kind == Kind::Claim).then(|| self.caches.claims.get(&write.key))?;
+        row.present().map(|it| it.document.clone())
+    }
+
+    fn fold(&self, key: &Key, seen: &mut Sighting, step: Step, reply: Reply) {
+        match step {
+            Step::Protect
+            | Step::Publish
+            | Step::Complain(_)
+            | Step::Retract
+            | Step::LookUpSnapshot
+            | Step::Release => {
+                seen.snapshot = fold_reply(&self.caches.snapshots, key, reply);
+                seen.fresh = true;
+                if let (Step::Protect, Some(snapshot)) = (step, seen.snapshot.present()) {
+                    // The class may be named now.
+                    seen.class = self.class_of(snapshot, None);
+                }
+            }
+            Step::ProtectClaim => {
+                let claim = seen.claim.present().map(|it| it.meta.key.clone());
+                if let Some(claim) = claim {
+                    seen.claim =
+                        fold_reply(&self.caches.claims, &claim, reply).map(|row| row.claim.clone());
+                }
+            }
+            Step::CreateContent
+            | Step::BindContent
+            | Step::ProtectContent
+            | Step::LookUpContent
+            | Step::AskContentDeletion
+            | Step::DeleteContent => {
+                let Some(name) = seen.snapshot.present().and_then(|it| it.content_name()) else {
+                    return;
+                };
+                seen.content = fold_reply(&self.caches.contents, &Key::cluster(name), reply);
+                seen.looked_up |= step == Step::LookUpContent;
+                if step == Step::CreateContent {
+                    self.memory().insert(
+                        key.clone(),
+                        Remembered {
+                            content_made: Some(self.clock.now()),
+                            ..Remembered::default()
+                        },
+                    );
+                    seen.memory = Memory {
+                        in_grace: true,
+                        ..Memory::default()
+                    };
+                }
+            }
+        }
+    }
+
+    async fn call(&self, _key: &Key, _step: Step, _seen: &mut Sighting) {}
+
+    fn refused(&self, key: &Key, seen: &mut Sighting, step: Step, why: &str) -> bool {
+        if step != Step::CreateContent {
+            return false;
+        }
+        tracing::warn!(snapshot = %key, "the API server refused the content: {why}");
+        let mut memory = self.memory();
+        let it = memory.entry(key.clone()).or_default();
+        it.creation_refused = true;
+        it.backoff
+            .failed(self.clock.now(), self.schedule, rand::random());
+        seen.memory.creation_refused = true;
+        seen.memory.retry_due = false;
+        true
+    }
+
+    fn delay(&self, seen: &Sighting, timer: Timer) -> Duration {
+        let now = self.clock.now();
+        let memory = self.memory();
+        let it = seen
+            .snapshot
+            .present()
+            .and_then(|it| memory.get(&it.meta.key));
+        let millis = match (timer, it) {
+            (Timer::Grace, Some(it)) => it
+                .content_made
+                .map_or(0, |made| made.plus(GRACE).0.saturating_sub(now.0)),
+            (Timer::Retry | Timer::Poll, Some(it)) => it.backoff.remaining(now),
+            (Timer::Grace | Timer::Retry | Timer::Poll, None) => 0,
+        };
+        Duration::from_millis(millis)
+    }
+}

@@ -1,0 +1,218 @@
+//! Boils what was seen of one content down to the small facts [`decide`](super::decide) reads.
+
+use std::sync::Arc;
+
+use tintype_api::keys;
+
+use super::memory::{Memory, Outcome};
+use super::render;
+use crate::object::{Class, Content, ContentSource};
+use crate::{DeletionPolicy, Seen, Time};
+
+/// What the shell gathered for one content.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// The content.
+    pub content: Seen<Arc<Content>>,
+    /// The class it names; none if it names none.
+    pub class: Option<Seen<Arc<Class>>>,
+    /// The driver this sidecar stands next to.
+    pub driver: Arc<str>,
+    /// What this process remembers.
+    pub memory: Memory,
+    /// Now.
+    pub now: Time,
+}
+
+/// Everything the decision depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// The content itself.
+    pub content: Seen<ContentFact>,
+    /// The class it is made with.
+    pub class: ClassFact,
+    /// What the last call came to.
+    pub outcome: Outcome,
+    /// A refusal is certain to have left nothing behind.
+    pub confirmed: bool,
+    /// The driver's answer holds something the status does not say.
+    pub news: bool,
+    /// The status says what is in the way now.
+    pub said: bool,
+    /// The driver may be called.
+    pub call_due: bool,
+    /// The last call failed.
+    pub failing: bool,
+}
+
+/// Where the storage snapshot comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// It is cut from a volume.
+    Volume,
+    /// It was there first.
+    Existing,
+    /// It is cut with its group.
+    Group,
+    /// Neither or both sources, or an empty handle.
+    Unclear,
+}
+
+/// The content's own facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentFact {
+    /// It and its class are of this sidecar's driver.
+    pub ours: bool,
+    /// `deletionTimestamp` is set.
+    pub deleting: bool,
+    /// Our finalizer is on it.
+    pub protected: bool,
+    /// Where the storage snapshot comes from.
+    pub origin: Origin,
+    /// It belongs to a group snapshot on storage, which alone deletes it there.
+    pub in_group: bool,
+    /// No snapshot was ever bound to it: `volumeSnapshotRef.uid` is empty.
+    pub unbound: bool,
+    /// The being-created mark.
+    pub being_created: bool,
+    /// The being-deleted mark.
+    pub being_deleted: bool,
+    /// The storage snapshot's handle is known.
+    pub handle: bool,
+    /// `status.readyToUse`.
+    pub ready: bool,
+    /// `spec.deletionPolicy`.
+    pub policy: DeletionPolicy,
+}
+
+impl ContentFact {
+    /// Upstream: shouldDelete.
+    pub fn may_go(self) -> bool {
+        self.deleting
+            && ((self.origin == Origin::Existing && self.unbound)
+                || (self.being_deleted && !self.being_created))
+    }
+}
+
+/// The class a dynamic content is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClassFact {
+    /// The cache of classes is not filled.
+    Unknown,
+    /// None named, or not there.
+    Missing,
+    /// It has parameters of the reserved prefix that nobody knows.
+    Unusable,
+    /// In order.
+    Usable,
+}
+
+impl Sighting {
+    /// The content as it is now; what is remembered of an earlier one of that name is forgotten.
+    pub fn see(&mut self, content: Seen<Arc<Content>>) {
+        let row = content.present().map(AsRef::as_ref);
+        self.memory = std::mem::take(&mut self.memory).about(row);
+        self.content = content;
+    }
+
+    /// The facts of what was seen.
+    pub fn facts(&self) -> Facts {
+        let content = self.content.present();
+        let message = content
+            .and_then(|it| it.status.as_ref())
+            .and_then(|it| it.error.as_ref())
+            .map(|it| it.message.as_ref());
+        Facts {
+            content: self.content.as_ref().map(|it| self.content_fact(it)),
+            class: self.class_fact(),
+            outcome: self.memory.outcome,
+            confirmed: self.memory.confirmed(),
+            news: content.is_some_and(|it| self.memory.is_news_to(it)),
+            said: message.is_some_and(|it| Some(it) == self.trouble().as_deref()),
+            call_due: self.memory.backoff.due(self.now),
+            failing: self.memory.backoff.failures() > 0,
+        }
+    }
+
+    /// What is in the way now: the class, as long as that lasts, else the last failure.
+    pub(super) fn trouble(&self) -> Option<String> {
+        // One that is going is finished without its class (D32); an imported one never needs it.
+        let unneeded = self.content.present().is_none_or(|it| {
+            it.meta.deleting && it.being_created || matches!(it.source, ContentSource::Snapshot(_))
+        });
+        let class = (!unneeded)
+            .then(|| self.class_text(self.class_fact()))
+            .flatten();
+        class.or_else(|| self.memory.failure_text())
+    }
+
+    /// What is wrong with the class, and the cure.
+    fn class_text(&self, class: ClassFact) -> Option<String> {
+        let content = self.content.present()?;
+        match class {
+            ClassFact::Unknown | ClassFact::Usable => None,
+            ClassFact::Missing => Some(content.class.as_ref().map_or_else(
+                || {
+                    "no VolumeSnapshotClass is named; set spec.volumeSnapshotClassName".to_owned()
+                },
+                |name| {
+                    format!(
+                        "VolumeSnapshotClass \"{name}\" does not exist; create it, or name another in spec.volumeSnapshotClassName of this content"
+                    )
+                },
+            )),
+            ClassFact::Unusable => self
+                .class
+                .as_ref()
+                .and_then(|it| it.present().cloned())
+                .and_then(|it| render::create_parameters(&it).err()),
+        }
+    }
+
+    fn class_fact(&self) -> ClassFact {
+        match &self.class {
+            None | Some(Seen::NotCached | Seen::Absent) => ClassFact::Missing,
+            Some(Seen::Unknown) => ClassFact::Unknown,
+            Some(Seen::Present(class)) => {
+                if render::create_parameters(class).is_ok() {
+                    ClassFact::Usable
+                } else {
+                    ClassFact::Unusable
+                }
+            }
+        }
+    }
+
+    fn content_fact(&self, content: &Content) -> ContentFact {
+        let class_is_ours = self
+            .class
+            .as_ref()
+            .and_then(|it| it.present())
+            .is_none_or(|it| *it.driver == *self.driver);
+        let origin = match &content.source {
+            ContentSource::Volume(_) if content.member => Origin::Group,
+            ContentSource::Volume(handle) if !handle.is_empty() => Origin::Volume,
+            ContentSource::Snapshot(handle) if !handle.is_empty() => Origin::Existing,
+            ContentSource::Volume(_)
+            | ContentSource::Snapshot(_)
+            | ContentSource::Neither
+            | ContentSource::Both => Origin::Unclear,
+        };
+        ContentFact {
+            ours: content.driver == self.driver && class_is_ours,
+            deleting: content.meta.deleting,
+            protected: content.meta.has_finalizer(keys::FINALIZER_CONTENT),
+            origin,
+            in_group: content
+                .status
+                .as_ref()
+                .is_some_and(|it| it.group_handle.is_some()),
+            unbound: content.snapshot.uid.is_empty(),
+            being_created: content.being_created,
+            being_deleted: content.being_deleted,
+            handle: content.handle().is_some(),
+            ready: content.ready(),
+            policy: content.policy,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Remembers what calls for one content came to, and folds each answer in.
+//!
+//! Does not survive the process; the marks on the object do.
+
+use std::sync::Arc;
+
+use crate::object::{Content, Uid};
+use crate::retry::{Backoff, Schedule};
+use crate::{Stamp, Time};
+
+/// What the last call came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Outcome {
+    /// Nothing was called since the process started, or all is written down.
+    #[default]
+    None,
+    /// The snapshot exists.
+    Created,
+    /// The call surely had no effect of its own.
+    Refused,
+    /// The call may have had an effect.
+    Uncertain,
+    /// Something was missing before the call could be made.
+    NotCalled,
+    /// The snapshot is gone.
+    Deleted,
+    /// Deleting it failed.
+    DeleteFailed,
+}
+
+/// What the driver says of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// `snapshot_id`.
+    pub handle: Box<str>,
+    /// `creation_time`, Unix nanoseconds; absent where the driver gives none.
+    pub creation_time: Option<i64>,
+    /// `size_bytes`; 0 means unknown.
+    pub size: i64,
+    /// `ready_to_use`.
+    pub ready: bool,
+    /// `group_snapshot_id`, if not empty.
+    pub group: Option<Box<str>>,
+}
+
+/// A call that failed, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallFailure {
+    /// What was called, or what was missing.
+    pub what: Box<str>,
+    /// The gRPC code's name, or empty.
+    pub code: Box<str>,
+    /// What the driver said.
+    pub message: Box<str>,
+}
+
+/// Everything remembered about one content.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// Uid of the content all this is about.
+    pub of: Uid,
+    /// What the last call came to.
+    pub outcome: Outcome,
+    /// When the driver may be called again.
+    pub backoff: Backoff,
+    /// The driver's last answer about the snapshot.
+    pub reply: Option<Arc<Reply>>,
+    /// The last failure.
+    pub failure: Option<Arc<CallFailure>>,
+    /// This process wrote the being-created mark that is on the content.
+    pub marked: bool,
+    /// Some attempt since the mark may have had an effect.
+    pub doubt: bool,
+    /// Refusals in a row.
+    pub refusals: u8,
+    /// Polls in a row that found it not ready.
+    pub polls: u8,
+}
+
+/// How long the next look at a snapshot that is not ready is put off, in milliseconds.
+const POLL: [u64; 8] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000];
+
+impl Memory {
+    /// What still counts now that the content looks like this: nothing of a content that had the
+    /// same name, and nothing of one that is settled.
+    #[must_use]
+    pub fn about(self, content: Option<&Content>) -> Self {
+        match content {
+            Some(it) if it.meta.uid == self.of && !is_settled(it) => self,
+            Some(it) => Self {
+                of: it.meta.uid.clone(),
+                ..Self::default()
+            },
+            None => Self::default(),
+        }
+    }
+
+    /// Nothing is remembered that the content does not say itself.
+    pub fn is_blank(&self) -> bool {
+        self.outcome == Outcome::None
+            && !self.marked
+            && self.reply.is_none()
+            && self.failure.is_none()
+    }
+
+    /// The being-created mark was written by this process: a new attempt begins, and what the last
+    /// one came to says nothing about it.
+    pub fn folded_mark(&mut self) {
+        self.outcome = Outcome::None;
+        self.marked = true;
+        self.doubt = false;
+        self.refusals = 0;
+    }
+
+    /// The answer was written down: from here on the status says it, and may say more.
+    pub fn folded_record(&mut self) {
+        self.outcome = Outcome::None;
+    }
+
+    /// The mark was taken off.
+    pub fn folded_clear(&mut self) {
+        self.marked = false;
+        self.doubt = false;
+        self.refusals = 0;
+    }
+
+    /// A create or status call was answered; `wall` stands in for a creation time nobody gave.
+    pub fn folded_reply(&mut self, mut reply: Reply, now: Time, wall: Stamp) {
+        let known = self.reply.as_ref().and_then(|it| it.creation_time);
+        reply.creation_time = reply
+            .creation_time
+            .or(known)
+            .or_else(|| wall.0.checked_mul(1_000_000_000));
+        self.outcome = Outcome::Created;
+        self.failure = None;
+        self.doubt = false;
+        self.refusals = 0;
+        self.backoff.succeeded();
+        if !reply.ready {
+            let step = usize::from(self.polls).min(POLL.len() - 1);
+            self.polls = self.polls.saturating_add(1);
+            self.backoff.later(now, POLL[step]);
+        }
+        self.reply = Some(Arc::new(reply));
+    }
+
+    /// A create or status call failed, or could not be made.
+    pub fn folded_failure(
+        &mut self,
+        outcome: Outcome,
+        failure: CallFailure,
+        now: Time,
+        schedule: Schedule,
+        dice: u8,
+    ) {
+        match outcome {
+            Outcome::Uncertain => {
+                self.doubt = true;
+                self.refusals = 0;
+            }
+            Outcome::Refused => self.refusals = self.refusals.saturating_add(1),
+            Outcome::None
+            | Outcome::Created
+            | Outcome::NotCalled
+            | Outcome::Deleted
+            | Outcome::DeleteFailed => {}
+        }
+        self.outcome = outcome;
+        self.failure = Some(Arc::new(failure));
+        self.backoff.failed(now, schedule, dice);
+    }
+
+    /// The snapshot was deleted.
+    pub fn folded_deleted(&mut self) {
+        self.outcome = Outcome::Deleted;
+        self.failure = None;
+        self.backoff.succeeded();
+    }
+
+    /// A refusal leaves nothing behind: no attempt before it may have, or it was repeated.
+    pub fn confirmed(&self) -> bool {
+        self.outcome == Outcome::Refused && (self.refusals >= 2 || (self.marked && !self.doubt))
+    }
+
+    /// The answer holds something the content's status does not say (spec sidecar 3.8).
+    pub fn is_news_to(&self, content: &Content) -> bool {
+        let Some(reply) = &self.reply else {
+            return false;
+        };
+        let Some(status) = &content.status else {
+            return true;
+        };
+        status.handle.is_none()
+            || status.ready != Some(reply.ready)
+            || status.creation_time.is_none()
+            || (status.restore_size.is_none() && reply.size > 0)
+            || (status.group_handle.is_none() && reply.group.is_some())
+            || status.error.is_some()
+    }
+
+    /// What failed, for status and event; depends on nothing that changes by itself.
+    pub fn failure_text(&self) -> Option<String> {
+        let failure = self.failure.as_ref()?;
+        let CallFailure {
+            what,
+            code,
+            message,
+        } = failure.as_ref();
+        Some(if code.is_empty() {
+            format!("{what}: {message}")
+        } else {
+            format!("{what}: the driver answered {code}: {message}")
+        })
+    }
+}
+
+fn is_settled(content: &Content) -> bool {
+    content.ready() && !content.being_created && !content.meta.deleting
+}

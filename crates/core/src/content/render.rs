@@ -1,0 +1,136 @@
+//! Turns a step and what was seen into the exact write, and class parameters into those of a call.
+//!
+//! Does not decide and does not send.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use tintype_api::{Reason, keys};
+
+use super::Step;
+use super::facts::Sighting;
+use super::memory::{Outcome, Reply};
+use crate::Stamp;
+use crate::object::{Class, Content};
+use crate::write::{Event, Kind, Part, Verb, Write};
+
+/// The write a step comes to; none for a call to the driver, or if the content is not there.
+pub fn render(step: Step, seen: &Sighting, now: Stamp) -> Option<Write> {
+    let content: &Content = seen.content.present()?;
+    match step {
+        Step::MarkCreating => Some(mark(content, "yes".into())),
+        Step::ClearMark => Some(mark(content, Value::Null)),
+        Step::RecordStatus => Some(record(content, seen.memory.reply.as_deref()?)),
+        Step::RecordFailure => complain(content, seen, now),
+        Step::Release => Some(release(content)),
+        Step::CreateOnStorage | Step::AskStatus | Step::DeleteOnStorage => None,
+    }
+}
+
+/// The CSI name of a content's snapshot (spec sidecar 3.5); without `length` the uid stays whole.
+pub fn snapshot_name(prefix: &str, content: &Content, length: Option<usize>) -> String {
+    tintype_api::names::csi_name(prefix, &content.snapshot.uid.to_string(), length)
+}
+
+/// Class parameters as the driver gets them; `Err` names a reserved key nobody knows.
+pub fn create_parameters(class: &Class) -> Result<BTreeMap<String, String>, String> {
+    let mut parameters = BTreeMap::new();
+    for (key, value) in &class.parameters {
+        if !key.starts_with(keys::PARAMETER_PREFIX) {
+            parameters.insert(key.clone(), value.clone());
+        } else if !keys::PARAMETERS.contains(&key.as_str()) {
+            return Err(format!(
+                "VolumeSnapshotClass \"{}\" has parameter \"{key}\", whose prefix {} is reserved; remove it from the class",
+                class.meta.key.name,
+                keys::PARAMETER_PREFIX
+            ));
+        }
+    }
+    Ok(parameters)
+}
+
+fn patch(content: &Content, part: Part, mut body: Value) -> Write {
+    body["metadata"]["resourceVersion"] = content.meta.version.to_string().into();
+    Write {
+        kind: Kind::Content,
+        key: content.meta.key.clone(),
+        verb: Verb::Patch { part, body },
+        event: None,
+    }
+}
+
+fn mark(content: &Content, value: Value) -> Write {
+    let mut annotations = Map::new();
+    annotations.insert(keys::ANNOTATION_BEING_CREATED.to_owned(), value);
+    patch(
+        content,
+        Part::Object,
+        json!({"metadata": {"annotations": annotations}}),
+    )
+}
+
+/// Spec sidecar 3.8: what is set stays, readiness follows the driver.
+fn record(content: &Content, reply: &Reply) -> Write {
+    let old = content.status.clone().unwrap_or_default();
+    let mut status = Map::new();
+    status.insert("readyToUse".to_owned(), reply.ready.into());
+    if old.handle.is_none() {
+        status.insert("snapshotHandle".to_owned(), reply.handle.as_ref().into());
+    }
+    if let (None, Some(time)) = (old.creation_time, reply.creation_time) {
+        status.insert("creationTime".to_owned(), time.into());
+    }
+    if old.restore_size.is_none() && reply.size > 0 {
+        status.insert("restoreSize".to_owned(), reply.size.into());
+    }
+    if let (None, Some(group)) = (&old.group_handle, &reply.group) {
+        status.insert(
+            "volumeGroupSnapshotHandle".to_owned(),
+            group.as_ref().into(),
+        );
+    }
+    if old.error.is_some() {
+        status.insert("error".to_owned(), Value::Null);
+    }
+    patch(content, Part::Status, json!({ "status": status }))
+}
+
+fn complain(content: &Content, seen: &Sighting, now: Stamp) -> Option<Write> {
+    let text = seen.trouble()?;
+    let reason = if seen.memory.outcome == Outcome::DeleteFailed {
+        Reason::SnapshotDeleteError
+    } else if content.status.is_none() {
+        Reason::SnapshotCreationFailed
+    } else {
+        Reason::SnapshotContentCheckandUpdateFailed
+    };
+    let mut status = json!({"error": {"time": now.rfc3339(), "message": text}});
+    if !content.meta.deleting {
+        status["readyToUse"] = false.into();
+    }
+    let mut write = patch(content, Part::Status, json!({ "status": status }));
+    write.event = Some(Event {
+        about: Kind::Content,
+        key: content.meta.key.clone(),
+        uid: content.meta.uid.clone(),
+        version: content.meta.version.clone(),
+        warning: true,
+        reason,
+        message: text,
+    });
+    Some(write)
+}
+
+fn release(content: &Content) -> Write {
+    let rest: Vec<_> = content
+        .meta
+        .finalizers
+        .iter()
+        .filter(|it| **it != keys::FINALIZER_CONTENT)
+        .collect();
+    patch(
+        content,
+        Part::Object,
+        json!({"metadata": {"finalizers": rest}}),
+    )
+}

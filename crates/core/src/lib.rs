@@ -1,0 +1,153 @@
+//! Decides what to do next; never does it.
+//!
+//! A machine is a pure function from what was seen to the single next step:
+//!
+//! ```text
+//! observe (caches) → facts → decide → Step → render → Write → apply → fold ↺
+//! ```
+//!
+//! The shell (`tintype-runtime`) observes, applies and folds; everything between is here.
+//! [`snapshot`] is the cluster side, [`content`] the driver side of one snapshot, and
+//! [`guard`] keeps the claim it is cut from; [`claim`] makes volumes and [`volume`] removes
+//! them.
+//!
+//! **Invariant:** nothing here waits, logs, reads a clock or can fail.
+
+#![deny(
+    clippy::wildcard_enum_match_arm,
+    reason = "a new fact must be decided on, not fall through"
+)]
+#![warn(missing_docs)]
+
+pub mod claim;
+pub mod content;
+pub mod guard;
+pub mod object;
+pub mod retry;
+pub mod secret;
+pub mod snapshot;
+pub mod volume;
+pub mod write;
+
+/// What is known about an object.
+///
+/// A cache that lacks an object has not said that the object does not exist: caches lag. Only
+/// `Absent` is evidence, and only a read past the cache, or a deletion seen on an unbroken watch,
+/// yields it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Seen<T> {
+    /// The cache has not been filled yet.
+    Unknown,
+    /// The cache has no such object.
+    NotCached,
+    /// There is no such object: a read past the cache said so.
+    Absent,
+    /// The object as last read.
+    Present(T),
+}
+
+impl<T> Seen<T> {
+    /// The object, if one is there.
+    pub const fn present(&self) -> Option<&T> {
+        match self {
+            Self::Present(it) => Some(it),
+            Self::Unknown | Self::NotCached | Self::Absent => None,
+        }
+    }
+
+    /// The same knowledge about what `f` makes of the object.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Seen<U> {
+        match self {
+            Self::Unknown => Seen::Unknown,
+            Self::NotCached => Seen::NotCached,
+            Self::Absent => Seen::Absent,
+            Self::Present(it) => Seen::Present(f(it)),
+        }
+    }
+
+    /// The same knowledge, by reference.
+    pub const fn as_ref(&self) -> Seen<&T> {
+        match self {
+            Self::Unknown => Seen::Unknown,
+            Self::NotCached => Seen::NotCached,
+            Self::Absent => Seen::Absent,
+            Self::Present(it) => Seen::Present(it),
+        }
+    }
+}
+
+/// What a machine says about one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict<Step, Why> {
+    /// Do this, fold the reply in, ask again.
+    Do(Step),
+    /// Nothing to do until the timer fires or something changes.
+    Wait(Timer, Why),
+    /// Nothing to do until something changes.
+    Rest(Why),
+}
+
+/// Which clock a [`Verdict::Wait`] waits for; its length is payload, kept by the shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// The short time in which a quick driver's answer saves a write.
+    Grace,
+    /// The back-off after a failed call.
+    Retry,
+    /// The next look at a snapshot that is not ready.
+    Poll,
+}
+
+/// Milliseconds since some fixed moment of this process; never wall-clock time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// This time, `millis` later.
+    #[must_use]
+    pub const fn plus(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+/// Wall-clock seconds since the Unix epoch, for what is written into objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Stamp(pub i64);
+
+impl Stamp {
+    /// As Kubernetes writes times: RFC 3339, UTC, whole seconds.
+    pub fn rfc3339(self) -> String {
+        jiff::Timestamp::from_second(self.0).map_or_else(
+            |_| "1970-01-01T00:00:00Z".to_owned(),
+            |time| time.to_string(),
+        )
+    }
+}
+
+/// `deletionPolicy`: what becomes of the storage when the content object goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeletionPolicy {
+    /// The storage snapshot is deleted too.
+    Delete,
+    /// The storage snapshot stays.
+    Retain,
+}
+
+impl DeletionPolicy {
+    /// Reads the field; anything but `Delete` keeps the data.
+    pub fn parse(text: &str) -> Self {
+        if text == "Delete" {
+            Self::Delete
+        } else {
+            Self::Retain
+        }
+    }
+
+    /// As spelled in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "Delete",
+            Self::Retain => "Retain",
+        }
+    }
+}

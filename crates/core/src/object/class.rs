@@ -1,0 +1,68 @@
+//! Reads what the machines need of snapshot classes and storage classes.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::storage::v1::StorageClass as StorageClassObject;
+use tintype_api::{VolumeSnapshotClass, keys};
+
+use super::{Meta, entry};
+use crate::DeletionPolicy;
+
+/// A `VolumeSnapshotClass`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Class {
+    /// Identity.
+    pub meta: Meta,
+    /// `driver`.
+    pub driver: Box<str>,
+    /// `deletionPolicy`.
+    pub policy: DeletionPolicy,
+    /// Annotated as the default of its driver.
+    pub default: bool,
+    /// `parameters`.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl Class {
+    /// Reads the object.
+    pub fn of(object: &VolumeSnapshotClass) -> Self {
+        Self {
+            meta: Meta::of(&object.metadata),
+            driver: object.driver.as_str().into(),
+            policy: DeletionPolicy::parse(&object.deletion_policy),
+            default: entry(
+                object.metadata.annotations.as_ref(),
+                keys::ANNOTATION_DEFAULT_CLASS,
+            ) == Some("true"),
+            parameters: object.parameters.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// A `StorageClass`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageClass {
+    /// Identity.
+    pub meta: Meta,
+    /// `provisioner`.
+    pub provisioner: Box<str>,
+    /// `reclaimPolicy` is `Retain`.
+    pub retain: bool,
+    /// `parameters`.
+    pub parameters: BTreeMap<String, String>,
+    /// `mountOptions`.
+    pub mount_options: Vec<String>,
+}
+
+impl StorageClass {
+    /// Reads the object.
+    pub fn of(object: &StorageClassObject) -> Self {
+        Self {
+            meta: Meta::of(&object.metadata),
+            provisioner: object.provisioner.as_str().into(),
+            retain: object.reclaim_policy.as_deref() == Some("Retain"),
+            parameters: object.parameters.clone().unwrap_or_default(),
+            mount_options: object.mount_options.clone().unwrap_or_default(),
+        }
+    }
+}

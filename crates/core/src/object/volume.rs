@@ -1,0 +1,132 @@
+//! Reads what the machines need of a `PersistentVolume`.
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+
+use super::{Key, Meta, Uid, entry};
+
+/// `spec.volumeMode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VolumeMode {
+    /// A file system (the default).
+    Filesystem,
+    /// A raw block device.
+    Block,
+}
+
+impl VolumeMode {
+    /// Reads the field; absent means `Filesystem`.
+    pub fn parse(text: Option<&str>) -> Self {
+        match text {
+            Some("Block") => Self::Block,
+            Some(_) | None => Self::Filesystem,
+        }
+    }
+
+    /// As spelled in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Filesystem => "Filesystem",
+            Self::Block => "Block",
+        }
+    }
+}
+
+/// `status.phase`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VolumePhase {
+    /// Its claim is gone.
+    Released,
+    /// An earlier deletion failed.
+    Failed,
+    /// Any other phase.
+    Other,
+}
+
+/// `spec.claimRef`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimRef {
+    /// Namespace and name.
+    pub key: Key,
+    /// Empty when the volume is only reserved.
+    pub uid: Uid,
+}
+
+/// `spec.csi`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsiVolume {
+    /// `driver`.
+    pub driver: Box<str>,
+    /// `volumeHandle`.
+    pub handle: Box<str>,
+}
+
+/// A `PersistentVolume`, as far as the machines read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Identity, version, finalizers.
+    pub meta: Meta,
+    /// `spec.claimRef`.
+    pub claim: Option<ClaimRef>,
+    /// `spec.csi`; none for other kinds of volume.
+    pub csi: Option<CsiVolume>,
+    /// `spec.volumeMode`, where set.
+    pub mode: Option<VolumeMode>,
+    /// `status.phase`.
+    pub phase: VolumePhase,
+    /// `spec.persistentVolumeReclaimPolicy` is `Delete`.
+    pub reclaim_delete: bool,
+    /// The `provisioned-by` annotation.
+    pub provisioned_by: Option<Box<str>>,
+    /// `spec.capacity.storage` in bytes.
+    pub capacity: Option<u64>,
+}
+
+impl Volume {
+    /// Reads the object; what is missing is empty.
+    pub fn of(object: &PersistentVolume) -> Self {
+        let spec = object.spec.as_ref();
+        let phase = object.status.as_ref().and_then(|it| it.phase.as_deref());
+        Self {
+            meta: Meta::of(&object.metadata),
+            claim: spec
+                .and_then(|it| it.claim_ref.as_ref())
+                .map(|it| ClaimRef {
+                    key: Key::namespaced(
+                        it.namespace.as_deref().unwrap_or_default(),
+                        it.name.as_deref().unwrap_or_default(),
+                    ),
+                    uid: Uid::parse(it.uid.as_deref().unwrap_or_default()),
+                }),
+            csi: spec.and_then(|it| it.csi.as_ref()).map(|it| CsiVolume {
+                driver: it.driver.as_str().into(),
+                handle: it.volume_handle.as_str().into(),
+            }),
+            mode: spec
+                .and_then(|it| it.volume_mode.as_deref())
+                .map(|text| VolumeMode::parse(Some(text))),
+            phase: match phase {
+                Some("Released") => VolumePhase::Released,
+                Some("Failed") => VolumePhase::Failed,
+                Some(_) | None => VolumePhase::Other,
+            },
+            reclaim_delete: spec.and_then(|it| it.persistent_volume_reclaim_policy.as_deref())
+                == Some("Delete"),
+            provisioned_by: entry(
+                object.metadata.annotations.as_ref(),
+                tintype_api::keys::ANNOTATION_PROVISIONED_BY,
+            )
+            .map(Box::from),
+            capacity: spec
+                .and_then(|it| it.capacity.as_ref())
+                .and_then(|it| it.get("storage"))
+                .and_then(|it| tintype_api::quantity::parse_bytes(&it.0)),
+        }
+    }
+
+    /// It is the volume of the claim with this key and uid.
+    pub fn belongs_to(&self, key: &Key, uid: &Uid) -> bool {
+        self.claim
+            .as_ref()
+            .is_some_and(|it| it.key == *key && (it.uid.is_empty() || it.uid == *uid))
+    }
+}

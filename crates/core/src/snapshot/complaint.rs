@@ -1,0 +1,235 @@
+//! Says why a snapshot does not go on, and what helps: one text per cause.
+//!
+//! The text in `status.error` is also how a later pass knows what was said already, so a text
+//! depends on nothing that changes by itself.
+
+use tintype_api::Reason;
+
+use super::facts::Sighting;
+use crate::object::SnapshotSource;
+
+/// Something a person, or another controller, has to put right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Complaint {
+    /// Neither or both sources, or an empty name.
+    SourceUnclear,
+    /// The class it names does not exist.
+    ClassMissing,
+    /// It names no class and its driver has no default.
+    NoDefaultClass,
+    /// It names no class and its driver has several defaults.
+    SeveralDefaultClasses,
+    /// Its class is for another driver than its volume's (D29).
+    ClassOfOtherDriver,
+    /// The class's secret templates cannot be resolved.
+    SecretUnclear,
+    /// The source claim does not exist.
+    ClaimMissing,
+    /// The source claim has no volume yet.
+    ClaimNotBound,
+    /// The source claim is being deleted.
+    ClaimDeleting,
+    /// The claim's volume does not exist.
+    VolumeMissing,
+    /// The claim's volume belongs to another claim.
+    VolumeOfAnother,
+    /// The claim's volume is not a CSI volume.
+    VolumeNotCsi,
+    /// The API server refused the content.
+    CreationRefused,
+    /// The content it was bound to, or names, does not exist.
+    ContentMissing,
+    /// The content belongs to another snapshot.
+    ContentOfAnother,
+    /// The content is of the other kind (dynamic or pre-provisioned).
+    ContentMismatch,
+    /// A claim is being filled from it, so it cannot go yet.
+    BeingRestored,
+}
+
+impl Complaint {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [
+            Self::SourceUnclear,
+            Self::ClassMissing,
+            Self::NoDefaultClass,
+            Self::SeveralDefaultClasses,
+            Self::ClassOfOtherDriver,
+            Self::SecretUnclear,
+            Self::ClaimMissing,
+            Self::ClaimNotBound,
+            Self::ClaimDeleting,
+            Self::VolumeMissing,
+            Self::VolumeOfAnother,
+            Self::VolumeNotCsi,
+            Self::CreationRefused,
+            Self::ContentMissing,
+            Self::ContentOfAnother,
+            Self::ContentMismatch,
+            Self::BeingRestored,
+        ]
+        .into_iter()
+    }
+
+    /// The event's reason: upstream's word for the place where it stops.
+    pub fn reason(self, seen: &Sighting) -> Reason {
+        let class_named = seen.snapshot.present().is_some_and(|it| it.class.is_some());
+        match self {
+            Self::SourceUnclear => Reason::SnapshotValidationError,
+            Self::ClassMissing => Reason::GetSnapshotClassFailed,
+            Self::NoDefaultClass | Self::SeveralDefaultClasses => {
+                Reason::SetDefaultSnapshotClassFailed
+            }
+            Self::ClaimMissing
+            | Self::ClaimNotBound
+            | Self::VolumeMissing
+            | Self::VolumeOfAnother
+            | Self::VolumeNotCsi
+                if !class_named =>
+            {
+                Reason::SetDefaultSnapshotClassFailed
+            }
+            Self::ClassOfOtherDriver
+            | Self::SecretUnclear
+            | Self::ClaimMissing
+            | Self::ClaimNotBound
+            | Self::ClaimDeleting
+            | Self::VolumeMissing
+            | Self::VolumeOfAnother
+            | Self::VolumeNotCsi => Reason::SnapshotContentCreationFailed,
+            Self::CreationRefused => Reason::CreateSnapshotContentFailed,
+            Self::ContentMissing => Reason::SnapshotContentMissing,
+            Self::ContentOfAnother => {
+                if seen.snapshot.present().is_some_and(|it| it.bound.is_some()) {
+                    Reason::SnapshotMisbound
+                } else {
+                    Reason::SnapshotContentMisbound
+                }
+            }
+            Self::ContentMismatch => Reason::SnapshotContentMismatch,
+            Self::BeingRestored => Reason::SnapshotDeletePending,
+        }
+    }
+
+    /// The snapshot stops being ready with it.
+    pub const fn unreadies(self) -> bool {
+        match self {
+            Self::SourceUnclear
+            | Self::ClassOfOtherDriver
+            | Self::SecretUnclear
+            | Self::ClaimMissing
+            | Self::ClaimNotBound
+            | Self::ClaimDeleting
+            | Self::VolumeMissing
+            | Self::VolumeOfAnother
+            | Self::VolumeNotCsi
+            | Self::CreationRefused
+            | Self::ContentMissing
+            | Self::ContentOfAnother
+            | Self::ContentMismatch => true,
+            Self::ClassMissing
+            | Self::NoDefaultClass
+            | Self::SeveralDefaultClasses
+            | Self::BeingRestored => false,
+        }
+    }
+
+    /// Cause and cure.
+    pub fn text(self, seen: &Sighting) -> String {
+        let snapshot = seen.snapshot.present();
+        let class = snapshot
+            .and_then(|it| it.class.as_deref())
+            .unwrap_or_default();
+        let claim = snapshot
+            .and_then(|it| it.claim_key())
+            .map(|it| it.to_string())
+            .unwrap_or_default();
+        let volume = seen
+            .claim
+            .present()
+            .and_then(|it| it.volume.as_deref())
+            .unwrap_or_default();
+        let driver = seen
+            .volume
+            .present()
+            .and_then(|it| it.csi.as_ref())
+            .map(|it| it.driver.as_ref())
+            .unwrap_or_default();
+        let content = snapshot
+            .and_then(|it| it.content_name())
+            .unwrap_or_default();
+        match self {
+            Self::SourceUnclear => source_text(snapshot.map(|it| &it.source)),
+            Self::ClassMissing => format!(
+                "VolumeSnapshotClass \"{class}\" does not exist; create it, or name another in spec.volumeSnapshotClassName"
+            ),
+            Self::NoDefaultClass => format!(
+                "no class is named and driver {driver} has no default VolumeSnapshotClass; name one in spec.volumeSnapshotClassName, or annotate one with snapshot.storage.kubernetes.io/is-default-class=true"
+            ),
+            Self::SeveralDefaultClasses => format!(
+                "no class is named and driver {driver} has several default VolumeSnapshotClasses; name one in spec.volumeSnapshotClassName, or leave only one annotated as default"
+            ),
+            Self::ClassOfOtherDriver => format!(
+                "VolumeSnapshotClass \"{}\" is for driver {}, but volume {volume} of claim {claim} is of driver {driver}; name a class of that driver",
+                seen.chosen_class().map_or(class, |it| &it.meta.key.name),
+                seen.chosen_class().map_or("", |it| &it.driver),
+            ),
+            Self::SecretUnclear => {
+                let why = seen
+                    .chosen_class()
+                    .zip(snapshot)
+                    .and_then(|(class, it)| super::render::deletion_secret(class, it).err());
+                format!(
+                    "the secret named by the parameters of VolumeSnapshotClass \"{class}\" cannot be told: {}",
+                    why.unwrap_or_default()
+                )
+            }
+            Self::ClaimMissing => format!(
+                "PersistentVolumeClaim {claim} does not exist; the snapshot is taken as soon as it does and is bound"
+            ),
+            Self::ClaimNotBound => format!(
+                "PersistentVolumeClaim {claim} has no volume yet; the snapshot is taken as soon as it is bound"
+            ),
+            Self::ClaimDeleting => format!(
+                "PersistentVolumeClaim {claim} is being deleted; take the snapshot before deleting the claim"
+            ),
+            Self::VolumeMissing => format!(
+                "PersistentVolume \"{volume}\" of claim {claim} does not exist; nothing is left to take a snapshot of"
+            ),
+            Self::VolumeOfAnother => format!(
+                "PersistentVolume \"{volume}\" named by claim {claim} belongs to another claim; see its spec.claimRef"
+            ),
+            Self::VolumeNotCsi => format!(
+                "PersistentVolume \"{volume}\" of claim {claim} is not a CSI volume; only volumes of CSI drivers can be snapshotted"
+            ),
+            Self::CreationRefused => format!(
+                "the API server refused VolumeSnapshotContent \"{content}\"; it is tried again, and the controller's log has the answer"
+            ),
+            Self::ContentMissing => format!(
+                "VolumeSnapshotContent \"{content}\" does not exist; nothing is cut again under this name: delete this snapshot and take a new one, or create the content anew from its snapshot handle"
+            ),
+            Self::ContentOfAnother => format!(
+                "VolumeSnapshotContent \"{content}\" belongs to another snapshot; see its spec.volumeSnapshotRef"
+            ),
+            Self::ContentMismatch => format!(
+                "VolumeSnapshotContent \"{content}\" has the wrong kind of source: a snapshot of a claim needs spec.source.volumeHandle, one of an existing content needs spec.source.snapshotHandle"
+            ),
+            Self::BeingRestored => {
+                "a PersistentVolumeClaim is being filled from this snapshot; it is deleted as soon as that claim is bound or deleted".to_owned()
+            }
+        }
+    }
+}
+
+fn source_text(source: Option<&SnapshotSource>) -> String {
+    let found = match source {
+        Some(SnapshotSource::Both) => "both are set",
+        Some(SnapshotSource::Claim(_)) => "persistentVolumeClaimName is empty",
+        Some(SnapshotSource::Content(_)) => "volumeSnapshotContentName is empty",
+        Some(SnapshotSource::Neither) | None => "neither is set",
+    };
+    format!(
+        "spec.source must name exactly one of persistentVolumeClaimName and volumeSnapshotContentName: {found}; create the snapshot anew"
+    )
+}

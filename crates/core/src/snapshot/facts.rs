@@ -1,0 +1,455 @@
+//! Boils what was seen of one snapshot down to the small facts [`decide`](super::decide) reads.
+
+use std::sync::Arc;
+
+use tintype_api::keys;
+
+use super::Complaint;
+use crate::object::{
+    Claim, ClaimPhase, Class, Content, ContentSource, Snapshot, SnapshotSource, Volume,
+};
+use crate::{DeletionPolicy, Seen};
+
+/// What the shell gathered for one snapshot: rows of caches, and its own memory.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// The snapshot.
+    pub snapshot: Seen<Arc<Snapshot>>,
+    /// The snapshot was written, or read past the cache, in this pass.
+    pub fresh: bool,
+    /// The content of the name it is bound to or will have.
+    pub content: Seen<Arc<Content>>,
+    /// The content was read past the cache in this pass.
+    pub looked_up: bool,
+    /// The class it names, or the defaults of its driver.
+    pub class: ClassSight,
+    /// The source claim.
+    pub claim: Seen<Arc<Claim>>,
+    /// The claim's volume.
+    pub volume: Seen<Arc<Volume>>,
+    /// A claim is being filled from this snapshot right now.
+    pub being_restored: bool,
+    /// `--prevent-volume-mode-conversion`: write down the volume's mode.
+    pub record_mode: bool,
+    /// What this process remembers.
+    pub memory: Memory,
+}
+
+/// The class, as looked up by the shell.
+#[derive(Debug, Clone)]
+pub enum ClassSight {
+    /// The snapshot names a class.
+    Named(Seen<Arc<Class>>),
+    /// It names none: all default classes of the volume's driver, if that is known.
+    Defaults(Option<Vec<Arc<Class>>>),
+}
+
+/// What the process remembers about one snapshot between passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Memory {
+    /// The content was made a moment ago: a quick driver may answer before anything is written.
+    pub in_grace: bool,
+    /// The API server refused to take the content.
+    pub creation_refused: bool,
+    /// The back-off after that refusal is over.
+    pub retry_due: bool,
+}
+
+/// Everything the decision depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// The snapshot itself.
+    pub snapshot: Seen<SnapshotFact>,
+    /// The snapshot was written, or read past the cache, in this pass.
+    pub fresh: bool,
+    /// Its content.
+    pub content: Seen<ContentFact>,
+    /// The content was read past the cache in this pass.
+    pub looked_up: bool,
+    /// Which class applies.
+    pub class: ClassFact,
+    /// The source claim and its volume.
+    pub claim: ClaimFact,
+    /// Our finalizer is on the claim.
+    pub claim_protected: bool,
+    /// A claim is being filled from this snapshot.
+    pub being_restored: bool,
+    /// What of the content's status the snapshot does not say yet.
+    pub publication: Publication,
+    /// The complaint its status voices now.
+    pub said: Option<Complaint>,
+    /// What the process remembers.
+    pub memory: Memory,
+}
+
+/// `deletionPolicy`, or the most careful reading where it is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// The bound finalizer is needed.
+    Delete,
+    /// It is not.
+    Retain,
+}
+
+impl Policy {
+    /// The policy of a class or content.
+    pub const fn of(policy: DeletionPolicy) -> Self {
+        match policy {
+            DeletionPolicy::Delete => Self::Delete,
+            DeletionPolicy::Retain => Self::Retain,
+        }
+    }
+}
+
+/// The snapshot's own facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SnapshotFact {
+    /// `deletionTimestamp` is set.
+    pub deleting: bool,
+    /// Which source it names.
+    pub source: SourceFact,
+    /// At least one of our finalizers is on it.
+    pub protected: bool,
+    /// The as-source finalizer is on it.
+    pub source_finalizer: bool,
+    /// The bound finalizer is on it.
+    pub bound_finalizer: bool,
+    /// Its spec names a class.
+    pub class_named: bool,
+    /// Its status names a content.
+    pub bound: bool,
+    /// `status.readyToUse` is true.
+    pub ready: bool,
+    /// A cut may be in flight for it: it holds its claim.
+    pub in_flight: bool,
+    /// Its status voices an error.
+    pub complains: bool,
+    /// A content can be named for it.
+    pub content_expected: bool,
+}
+
+impl SnapshotFact {
+    /// All finalizers this policy asks for are on it.
+    pub const fn protected_for(self, policy: Policy) -> bool {
+        self.source_finalizer
+            && match policy {
+                Policy::Delete => self.bound_finalizer,
+                Policy::Retain => true,
+            }
+    }
+}
+
+/// Which source `spec.source` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceFact {
+    /// A claim.
+    Claim,
+    /// A content made by an administrator.
+    Content,
+    /// Neither, both, or an empty name.
+    Unclear,
+}
+
+/// How a content looks from its snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sight {
+    /// It points back: same namespace, name and uid.
+    Ours,
+    /// It names this snapshot and no uid yet: made to be adopted.
+    Unclaimed,
+    /// It points elsewhere.
+    OfAnother,
+    /// It cuts a volume where a ready handle was expected, or the reverse.
+    WrongOrigin,
+}
+
+/// The content's facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentFact {
+    /// How it looks from the snapshot.
+    pub sight: Sight,
+    /// `deletionTimestamp` is set.
+    pub deleting: bool,
+    /// Its finalizer is on it.
+    pub protected: bool,
+    /// The snapshot's going was marked on it.
+    pub being_deleted: bool,
+    /// The storage snapshot has a handle.
+    pub cut: bool,
+    /// `spec.deletionPolicy`.
+    pub policy: DeletionPolicy,
+    /// Adopted, but the class its snapshot names is not written into it.
+    pub class_owed: bool,
+}
+
+/// A class that applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Choice {
+    /// Its deletion policy.
+    pub policy: Policy,
+    /// Its driver is the volume's (or the volume is not known yet).
+    pub drives_volume: bool,
+    /// Its secret templates resolve.
+    pub secrets_resolve: bool,
+}
+
+/// Which class applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClassFact {
+    /// The cache of classes is not filled.
+    Unknown,
+    /// The class named is not there.
+    Missing,
+    /// None named, and the driver has no default.
+    NoDefault,
+    /// None named, and the driver has several defaults.
+    SeveralDefaults,
+    /// None named, and the driver is not known yet.
+    Undecided,
+    /// This one.
+    Chosen(Choice),
+}
+
+/// The source claim and its volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClaimFact {
+    /// Its cache is not filled.
+    Unknown,
+    /// No such claim.
+    Missing,
+    /// It is being deleted.
+    Deleting,
+    /// It has no volume yet, or lost it.
+    NotBound,
+    /// The cache of volumes is not filled.
+    VolumeUnknown,
+    /// Its volume is not there.
+    VolumeMissing,
+    /// Its volume belongs to another claim.
+    VolumeOfAnother,
+    /// Its volume is not a CSI volume.
+    VolumeNotCsi,
+    /// All in order.
+    Bound,
+}
+
+/// What the snapshot's status does not say yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Publication {
+    /// It says everything.
+    Nothing,
+    /// The content's name only, which can wait a moment.
+    BoundOnly,
+    /// The driver had something to say.
+    News,
+}
+
+impl Sighting {
+    /// The facts of what was seen.
+    pub fn facts(&self) -> Facts {
+        let snapshot = self.snapshot.present();
+        let claim = self.claim.present();
+        let volume_driver = self.volume.present().and_then(|it| it.csi.as_ref());
+        Facts {
+            snapshot: self
+                .snapshot
+                .as_ref()
+                .map(|it| snapshot_fact(it, self.content.as_ref().map(AsRef::as_ref))),
+            content: match snapshot {
+                Some(snapshot) => self
+                    .content
+                    .as_ref()
+                    .map(|content| content_fact(snapshot, content)),
+                None => Seen::NotCached,
+            },
+            fresh: self.fresh,
+            looked_up: self.looked_up,
+            class: self.class_fact(volume_driver.map(|it| it.driver.as_ref())),
+            claim: self.claim_fact(),
+            claim_protected: claim
+                .is_some_and(|it| it.meta.has_finalizer(keys::FINALIZER_CLAIM_AS_SOURCE)),
+            being_restored: self.being_restored,
+            publication: match (snapshot, self.content.present()) {
+                (Some(snapshot), Some(content)) => publication(snapshot, content),
+                (_, _) => Publication::Nothing,
+            },
+            said: snapshot.and_then(|it| {
+                let error = it.error.as_deref()?;
+                Complaint::all().find(|complaint| complaint.text(self) == error)
+            }),
+            memory: self.memory,
+        }
+    }
+
+    /// The class that applies, if there is exactly one.
+    pub fn chosen_class(&self) -> Option<&Class> {
+        match &self.class {
+            ClassSight::Named(class) => class.present().map(AsRef::as_ref),
+            ClassSight::Defaults(Some(classes)) => match classes.as_slice() {
+                [only] => Some(only),
+                [] | [_, ..] => None,
+            },
+            ClassSight::Defaults(None) => None,
+        }
+    }
+
+    fn class_fact(&self, driver: Option<&str>) -> ClassFact {
+        match &self.class {
+            ClassSight::Named(Seen::Unknown) => ClassFact::Unknown,
+            ClassSight::Named(Seen::NotCached | Seen::Absent) => ClassFact::Missing,
+            ClassSight::Named(Seen::Present(class)) => {
+                ClassFact::Chosen(self.choice(class, driver))
+            }
+            ClassSight::Defaults(None) => ClassFact::Undecided,
+            ClassSight::Defaults(Some(classes)) => match classes.as_slice() {
+                [] => ClassFact::NoDefault,
+                [only] => ClassFact::Chosen(self.choice(only, driver)),
+                [_, ..] => ClassFact::SeveralDefaults,
+            },
+        }
+    }
+
+    fn choice(&self, class: &Class, driver: Option<&str>) -> Choice {
+        Choice {
+            policy: Policy::of(class.policy),
+            drives_volume: driver.is_none_or(|driver| *class.driver == *driver),
+            secrets_resolve: self
+                .snapshot
+                .present()
+                .is_none_or(|it| super::render::deletion_secret(class, it).is_ok()),
+        }
+    }
+
+    fn claim_fact(&self) -> ClaimFact {
+        let claim = match &self.claim {
+            Seen::Unknown => return ClaimFact::Unknown,
+            Seen::NotCached | Seen::Absent => return ClaimFact::Missing,
+            Seen::Present(claim) => claim,
+        };
+        match claim.phase {
+            ClaimPhase::Pending | ClaimPhase::Lost => return ClaimFact::NotBound,
+            ClaimPhase::Bound => {}
+        }
+        match &self.volume {
+            Seen::Unknown => ClaimFact::VolumeUnknown,
+            Seen::NotCached | Seen::Absent => ClaimFact::VolumeMissing,
+            Seen::Present(volume) if !volume.belongs_to(&claim.meta.key, &claim.meta.uid) => {
+                ClaimFact::VolumeOfAnother
+            }
+            Seen::Present(volume) if volume.csi.is_none() => ClaimFact::VolumeNotCsi,
+            Seen::Present(_) if claim.meta.deleting => ClaimFact::Deleting,
+            Seen::Present(_) => ClaimFact::Bound,
+        }
+    }
+}
+
+fn snapshot_fact(snapshot: &Snapshot, content: Seen<&Content>) -> SnapshotFact {
+    let source_finalizer = snapshot
+        .meta
+        .has_finalizer(keys::FINALIZER_SNAPSHOT_AS_SOURCE);
+    let bound_finalizer = snapshot.meta.has_finalizer(keys::FINALIZER_SNAPSHOT_BOUND);
+    SnapshotFact {
+        deleting: snapshot.meta.deleting,
+        source: match &snapshot.source {
+            SnapshotSource::Claim(name) if !name.is_empty() => SourceFact::Claim,
+            SnapshotSource::Content(name) if !name.is_empty() => SourceFact::Content,
+            SnapshotSource::Claim(_)
+            | SnapshotSource::Content(_)
+            | SnapshotSource::Neither
+            | SnapshotSource::Both => SourceFact::Unclear,
+        },
+        protected: source_finalizer || bound_finalizer,
+        source_finalizer,
+        bound_finalizer,
+        class_named: snapshot.class.is_some(),
+        bound: snapshot.bound.is_some(),
+        ready: snapshot.ready == Some(true),
+        in_flight: snapshot.holds_its_claim(content),
+        complains: snapshot.error.is_some(),
+        content_expected: snapshot.content_name().is_some_and(|name| !name.is_empty()),
+    }
+}
+
+fn content_fact(snapshot: &Snapshot, content: &Content) -> ContentFact {
+    let expected = match (&snapshot.source, &content.source) {
+        (SnapshotSource::Claim(_), ContentSource::Volume(_))
+        | (SnapshotSource::Content(_), ContentSource::Snapshot(_)) => true,
+        (
+            SnapshotSource::Claim(_)
+            | SnapshotSource::Content(_)
+            | SnapshotSource::Neither
+            | SnapshotSource::Both,
+            ContentSource::Volume(_)
+            | ContentSource::Snapshot(_)
+            | ContentSource::Neither
+            | ContentSource::Both,
+        ) => false,
+    };
+    let pre_provisioned = matches!(snapshot.source, SnapshotSource::Content(_));
+    let named = content.snapshot.key == snapshot.meta.key;
+    let sight = if named && content.snapshot.uid == snapshot.meta.uid {
+        if expected {
+            Sight::Ours
+        } else {
+            Sight::WrongOrigin
+        }
+    } else if pre_provisioned && !expected {
+        Sight::WrongOrigin
+    } else if named && content.snapshot.uid.is_empty() && pre_provisioned {
+        Sight::Unclaimed
+    } else {
+        Sight::OfAnother
+    };
+    ContentFact {
+        sight,
+        deleting: content.meta.deleting,
+        protected: content.meta.has_finalizer(keys::FINALIZER_CONTENT),
+        being_deleted: content.being_deleted,
+        cut: content.handle().is_some(),
+        policy: content.policy,
+        class_owed: pre_provisioned && content.class.is_none() && snapshot.class.is_some(),
+    }
+}
+
+/// What the snapshot lacks of what its content says (spec controller 2.7).
+fn publication(snapshot: &Snapshot, content: &Content) -> Publication {
+    let status = content.status.as_ref();
+    let ready = content.ready();
+    let news = (snapshot.creation_time.is_none()
+        && status.is_some_and(|it| it.creation_time.is_some()))
+        || (ready && snapshot.ready != Some(true))
+        || restore_size_is_news(snapshot, status.and_then(|it| it.restore_size))
+        || error_is_news(snapshot, content);
+    if news {
+        Publication::News
+    } else if snapshot.bound.is_none() || snapshot.ready.is_none() {
+        Publication::BoundOnly
+    } else {
+        Publication::Nothing
+    }
+}
+
+fn restore_size_is_news(snapshot: &Snapshot, size: Option<i64>) -> bool {
+    match (snapshot.restore_size.as_deref(), size) {
+        (None, Some(_)) => true,
+        (Some("0"), Some(size)) => size > 0,
+        (Some(_), _) | (None, None) => false,
+    }
+}
+
+fn error_is_news(snapshot: &Snapshot, content: &Content) -> bool {
+    if snapshot.ready == Some(true) {
+        // A ready snapshot has no error (D7), whatever its content goes through later.
+        return snapshot.error.is_some();
+    }
+    let theirs = content
+        .status
+        .as_ref()
+        .and_then(|it| it.error.as_ref())
+        .filter(|_| !content.ready());
+    match (&snapshot.error, theirs) {
+        (Some(ours), Some(theirs)) => *ours != theirs.message,
+        (None, None) => false,
+        (Some(_), None) | (None, Some(_)) => true,
+    }
+}

@@ -1,0 +1,345 @@
+//! Turns a step and what was seen into the exact write: patch, precondition, event.
+//!
+//! Does not decide and does not send.
+
+use serde_json::{Map, Value, json};
+use tintype_api::{Reason, keys, names};
+
+use super::facts::Sighting;
+use super::{Complaint, Step};
+use crate::guard;
+use crate::object::{Class, Content, Snapshot};
+use crate::secret::{self, Secret};
+use crate::write::{Event, Kind, Part, Verb, Write};
+use crate::{DeletionPolicy, Stamp};
+
+/// The write a step comes to; none if an object it speaks of is not there.
+pub fn render(step: Step, seen: &Sighting, now: Stamp) -> Option<Write> {
+    let snapshot: &Snapshot = seen.snapshot.present()?;
+    match step {
+        Step::Protect => Some(protect(seen, snapshot)),
+        Step::ProtectClaim => protect_claim(seen),
+        Step::CreateContent => create_content(seen, snapshot),
+        Step::BindContent => Some(bind_content(seen.content.present()?, snapshot)),
+        Step::ProtectContent => Some(protect_content(seen.content.present()?)),
+        Step::LookUpSnapshot => Some(plain(Kind::Snapshot, snapshot.meta.key.clone(), Verb::Get)),
+        Step::LookUpContent => Some(plain(
+            Kind::Content,
+            crate::object::Key::cluster(snapshot.content_name()?),
+            Verb::Get,
+        )),
+        Step::Publish => Some(publish(snapshot, seen.content.present()?)),
+        Step::Complain(complaint) => Some(complain(complaint, seen, snapshot, now)),
+        Step::AskContentDeletion => {
+            let content = seen.content.present()?;
+            Some(patch_content(
+                content,
+                json!({"annotations": {keys::ANNOTATION_BEING_DELETED: "yes"}}),
+            ))
+        }
+        Step::DeleteContent => {
+            let content = seen.content.present()?;
+            Some(plain(
+                Kind::Content,
+                content.meta.key.clone(),
+                Verb::Delete {
+                    uid: content.meta.uid.clone(),
+                    version: content.meta.version.clone(),
+                },
+            ))
+        }
+        Step::Retract => Some(patch_snapshot(
+            snapshot,
+            Part::Status,
+            json!({"status": {"error": null}}),
+        )),
+        Step::Release => Some(release(snapshot)),
+    }
+}
+
+fn plain(kind: Kind, key: crate::object::Key, verb: Verb) -> Write {
+    Write {
+        kind,
+        key,
+        verb,
+        event: None,
+    }
+}
+
+fn patch_snapshot(snapshot: &Snapshot, part: Part, mut body: Value) -> Write {
+    body["metadata"]["resourceVersion"] = snapshot.meta.version.to_string().into();
+    plain(
+        Kind::Snapshot,
+        snapshot.meta.key.clone(),
+        Verb::Patch { part, body },
+    )
+}
+
+fn patch_content(content: &Content, mut metadata: Value) -> Write {
+    metadata["resourceVersion"] = content.meta.version.to_string().into();
+    plain(
+        Kind::Content,
+        content.meta.key.clone(),
+        Verb::Patch {
+            part: Part::Object,
+            body: json!({ "metadata": metadata }),
+        },
+    )
+}
+
+fn event(snapshot: &Snapshot, warning: bool, reason: Reason, message: String) -> Event {
+    Event {
+        about: Kind::Snapshot,
+        key: snapshot.meta.key.clone(),
+        uid: snapshot.meta.uid.clone(),
+        version: snapshot.meta.version.clone(),
+        warning,
+        reason,
+        message,
+    }
+}
+
+/// Both finalizers and the default class in one write.
+fn protect(seen: &Sighting, snapshot: &Snapshot) -> Write {
+    let policy = match (seen.content.present(), seen.chosen_class()) {
+        (Some(content), _) => content.policy,
+        (None, Some(class)) => class.policy,
+        (None, None) => DeletionPolicy::Retain,
+    };
+    let mut finalizers = snapshot.meta.finalizers.clone();
+    let wanted = [
+        Some(keys::FINALIZER_SNAPSHOT_AS_SOURCE),
+        (policy == DeletionPolicy::Delete).then_some(keys::FINALIZER_SNAPSHOT_BOUND),
+    ];
+    for finalizer in wanted.into_iter().flatten() {
+        if !snapshot.meta.has_finalizer(finalizer) {
+            finalizers.push(finalizer.into());
+        }
+    }
+    let mut body = json!({"metadata": {"finalizers": finalizers}});
+    let default = seen.chosen_class().filter(|_| {
+        snapshot.class.is_none() && snapshot.claim_key().is_some() && snapshot.bound.is_none()
+    });
+    if let Some(class) = default {
+        body["spec"]["volumeSnapshotClassName"] = class.meta.key.name.as_ref().into();
+    }
+    patch_snapshot(snapshot, Part::Object, body)
+}
+
+fn protect_claim(seen: &Sighting) -> Option<Write> {
+    let claim = seen.claim.present()?;
+    Some(guard::with_finalizer(
+        Kind::Claim,
+        &claim.meta,
+        keys::FINALIZER_CLAIM_AS_SOURCE,
+    ))
+}
+
+/// Spec controller 2.6.
+fn create_content(seen: &Sighting, snapshot: &Snapshot) -> Option<Write> {
+    let class = seen.chosen_class()?;
+    let volume = seen.volume.present()?;
+    let csi = volume.csi.as_ref()?;
+    let uid = snapshot.meta.uid.to_string();
+    let name = names::content_name(&uid);
+    let mut annotations = Map::new();
+    if let Some(secret) = deletion_secret(class, snapshot).ok().flatten() {
+        annotations.insert(
+            keys::ANNOTATION_DELETION_SECRET_NAME.to_owned(),
+            secret.name.into(),
+        );
+        annotations.insert(
+            keys::ANNOTATION_DELETION_SECRET_NAMESPACE.to_owned(),
+            secret.namespace.into(),
+        );
+    }
+    let mut body = json!({
+        "apiVersion": tintype_api::API_VERSION,
+        "kind": "VolumeSnapshotContent",
+        "metadata": {
+            "name": name,
+            "finalizers": [keys::FINALIZER_CONTENT],
+        },
+        "spec": {
+            "deletionPolicy": class.policy.as_str(),
+            "driver": class.driver,
+            "source": {"volumeHandle": csi.handle},
+            "volumeSnapshotClassName": class.meta.key.name,
+            "volumeSnapshotRef": {
+                "apiVersion": tintype_api::API_VERSION,
+                "kind": "VolumeSnapshot",
+                "namespace": snapshot.meta.key.namespace,
+                "name": snapshot.meta.key.name,
+                "uid": uid,
+                "resourceVersion": snapshot.meta.version.to_string(),
+            },
+        },
+    });
+    if !annotations.is_empty() {
+        body["metadata"]["annotations"] = annotations.into();
+    }
+    if let Some(mode) = volume.mode.filter(|_| seen.record_mode) {
+        body["spec"]["sourceVolumeMode"] = mode.as_str().into();
+    }
+    Some(plain(
+        Kind::Content,
+        crate::object::Key::cluster(name),
+        Verb::Create(body),
+    ))
+}
+
+/// The Secret pair the class's parameters come to for this snapshot; `Err` says what is wrong.
+pub(super) fn deletion_secret(
+    class: &Class,
+    snapshot: &Snapshot,
+) -> Result<Option<Secret>, String> {
+    let content = names::content_name(&snapshot.meta.uid.to_string());
+    let tokens = [
+        ("volumesnapshotcontent.name", content.as_str()),
+        ("volumesnapshot.namespace", &*snapshot.meta.key.namespace),
+        ("volumesnapshot.name", &*snapshot.meta.key.name),
+    ];
+    secret::resolve(
+        &class.parameters,
+        keys::PARAMETER_SECRET_NAME,
+        keys::PARAMETER_SECRET_NAMESPACE,
+        &secret::Tokens {
+            in_namespace: &tokens[..2],
+            in_name: &tokens,
+        },
+    )
+}
+
+fn bind_content(content: &Content, snapshot: &Snapshot) -> Write {
+    let mut finalizers = content.meta.finalizers.clone();
+    if !content.meta.has_finalizer(keys::FINALIZER_CONTENT) && !content.meta.deleting {
+        finalizers.push(keys::FINALIZER_CONTENT.into());
+    }
+    let mut write = patch_content(content, json!({ "finalizers": finalizers }));
+    if let Verb::Patch { body, .. } = &mut write.verb {
+        body["spec"]["volumeSnapshotRef"] = json!({
+            "apiVersion": tintype_api::API_VERSION,
+            "kind": "VolumeSnapshot",
+            "namespace": snapshot.meta.key.namespace,
+            "name": snapshot.meta.key.name,
+            "uid": snapshot.meta.uid.to_string(),
+        });
+        if let (None, Some(class)) = (&content.class, &snapshot.class) {
+            body["spec"]["volumeSnapshotClassName"] = class.as_ref().into();
+        }
+    }
+    write
+}
+
+fn protect_content(content: &Content) -> Write {
+    let mut finalizers = content.meta.finalizers.clone();
+    finalizers.push(keys::FINALIZER_CONTENT.into());
+    patch_content(content, json!({ "finalizers": finalizers }))
+}
+
+/// Spec controller 2.7: what is set stays, readiness and error follow the content.
+fn publish(snapshot: &Snapshot, content: &Content) -> Write {
+    let status = content.status.clone().unwrap_or_default();
+    let ready = content.ready() || snapshot.ready == Some(true);
+    let mut body = Map::new();
+    body.insert("readyToUse".to_owned(), ready.into());
+    if snapshot.bound.is_none() {
+        body.insert(
+            "boundVolumeSnapshotContentName".to_owned(),
+            content.meta.key.name.as_ref().into(),
+        );
+    }
+    let cut_at = status
+        .creation_time
+        .filter(|_| snapshot.creation_time.is_none());
+    if let Some(nanos) = cut_at {
+        body.insert(
+            "creationTime".to_owned(),
+            Stamp(nanos.div_euclid(1_000_000_000)).rfc3339().into(),
+        );
+    }
+    let size_open = snapshot.restore_size.as_deref().is_none_or(|it| it == "0");
+    if let Some(size) = status
+        .restore_size
+        .filter(|_| size_open)
+        .and_then(|size| u64::try_from(size).ok())
+    {
+        body.insert(
+            "restoreSize".to_owned(),
+            tintype_api::quantity::print_bytes(size).into(),
+        );
+    }
+    match status.error.filter(|_| !ready) {
+        Some(error) => {
+            let mut told = json!({ "message": error.message });
+            if let Some(time) = &error.time {
+                told["time"] = time.as_ref().into();
+            }
+            body.insert("error".to_owned(), told);
+        }
+        None if snapshot.error.is_some() => {
+            body.insert("error".to_owned(), Value::Null);
+        }
+        None => {}
+    }
+    let mut write = patch_snapshot(snapshot, Part::Status, json!({ "status": body }));
+    write.event = told(snapshot, ready, cut_at.is_some());
+    write
+}
+
+/// One event for the furthest thing reached: created and ready together make one `SnapshotReady`.
+fn told(snapshot: &Snapshot, ready: bool, cut: bool) -> Option<Event> {
+    let key = &snapshot.meta.key;
+    if ready && snapshot.ready != Some(true) {
+        return Some(event(
+            snapshot,
+            false,
+            Reason::SnapshotReady,
+            format!("Snapshot {key} is ready to use."),
+        ));
+    }
+    if cut {
+        return Some(event(
+            snapshot,
+            false,
+            Reason::SnapshotCreated,
+            format!("Snapshot {key} is cut; the driver is still making it ready to use."),
+        ));
+    }
+    (snapshot.bound.is_none() && !ready).then(|| {
+        event(
+            snapshot,
+            false,
+            Reason::CreatingSnapshot,
+            format!("Waiting for the CSI driver to create snapshot {key}."),
+        )
+    })
+}
+
+fn complain(complaint: Complaint, seen: &Sighting, snapshot: &Snapshot, now: Stamp) -> Write {
+    let text = complaint.text(seen);
+    let mut status = json!({"error": {"time": now.rfc3339(), "message": text}});
+    if complaint.unreadies() {
+        status["readyToUse"] = false.into();
+    }
+    let mut write = patch_snapshot(snapshot, Part::Status, json!({ "status": status }));
+    write.event = Some(event(snapshot, true, complaint.reason(seen), text));
+    write
+}
+
+/// Both of our finalizers at once; others' stay.
+fn release(snapshot: &Snapshot) -> Write {
+    let rest: Vec<_> = snapshot
+        .meta
+        .finalizers
+        .iter()
+        .filter(|it| {
+            **it != keys::FINALIZER_SNAPSHOT_AS_SOURCE && **it != keys::FINALIZER_SNAPSHOT_BOUND
+        })
+        .collect();
+    patch_snapshot(
+        snapshot,
+        Part::Object,
+        json!({"metadata": {"finalizers": rest}}),
+    )
+}

@@ -1,0 +1,493 @@
+//! Explores one world per test.
+
+use tintype_core::DeletionPolicy;
+
+use super::explore::{Finding, Visited, explore};
+use super::model::{Harm, Setup, World};
+use super::moves;
+
+/// One snapshot of a bound claim, nothing in the way.
+pub(crate) const PLAIN: Setup = Setup {
+    policy: DeletionPolicy::Delete,
+    imported: false,
+    names: 1,
+    snapshots: 1,
+    bound: true,
+    claim_goes: false,
+    claim_used: false,
+    class_goes: false,
+    by_hand: false,
+    slow: false,
+    faults: 2,
+    lies: 1,
+    crashes: 1,
+    stale: false,
+    theirs: [false; 2],
+    swaps: false,
+    maps: false,
+    pardons: &[],
+};
+
+/// More states than any of these worlds has.
+const MOST: usize = 5_000_000;
+
+/// States per world, if less than all are to be visited: how mutants are tried quickly.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo xtask mutants says it to a test program, which has no arguments of its own"
+)]
+fn bound() -> Option<usize> {
+    let text = std::env::var("TINTYPE_WORLD_STATES").ok()?;
+    Some(text.parse().expect("TINTYPE_WORLD_STATES is a number"))
+}
+
+/// Explores the setup under both policies; prints what was found.
+fn holds(name: &str, setup: Setup) {
+    let most = bound();
+    for policy in [DeletionPolicy::Delete, DeletionPolicy::Retain] {
+        let setup = Setup { policy, ..setup };
+        let start = World::new(setup);
+        match explore(start, &moves::all(&setup), most.unwrap_or(MOST)) {
+            Ok(Visited {
+                states,
+                depth,
+                took,
+                cut_short,
+            }) => {
+                println!("{name}, {policy:?}: {states} states, {depth} moves deep, {took:.1?}");
+                assert!(
+                    !cut_short || most.is_some(),
+                    "{name}: more than {MOST} states"
+                );
+            }
+            Err(found) => {
+                tell(&found);
+                panic!("{name}, {policy:?}: {}", found.law);
+            }
+        }
+    }
+}
+
+/// The law and the way there, a move to a line.
+fn tell(found: &Finding<moves::Move>) {
+    println!("finding: {} · {}", found.law, found.moves.len());
+    for step in &found.moves {
+        println!("  {step:?}");
+    }
+    for step in &found.alone {
+        println!("  (left alone) {step:?}");
+    }
+    println!("{}", found.state);
+}
+
+/// Explores the setup under both policies, and again without each law that was found broken.
+fn breaks(name: &str, setup: Setup, expected: &[&str]) {
+    let most = bound();
+    let mut broken: Vec<&'static str> = Vec::new();
+    for policy in [DeletionPolicy::Delete, DeletionPolicy::Retain] {
+        loop {
+            let setup = Setup {
+                policy,
+                pardons: broken.clone().leak(),
+                ..setup
+            };
+            match explore(World::new(setup), &moves::all(&setup), most.unwrap_or(MOST)) {
+                Ok(Visited { states, took, .. }) => {
+                    println!("{name}, {policy:?}: {states} states, {took:.1?}");
+                    break;
+                }
+                Err(found) => {
+                    if !expected.contains(&found.law) {
+                        tell(&found);
+                    }
+                    broken.push(found.law);
+                }
+            }
+        }
+    }
+    broken.sort_unstable();
+    if most.is_none() {
+        assert_eq!(broken, expected, "{name}");
+    }
+}
+
+/// Few faults: deep ends of the world, soon reached.
+const LEAN: Setup = Setup {
+    faults: 1,
+    lies: 0,
+    crashes: 0,
+    ..PLAIN
+};
+
+const NO_FAULT: Setup = Setup { faults: 0, ..LEAN };
+
+#[test]
+fn a_fault() {
+    holds("a fault", LEAN);
+}
+
+#[test]
+fn a_lie() {
+    holds(
+        "a lie",
+        Setup {
+            faults: 2,
+            lies: 1,
+            ..LEAN
+        },
+    );
+}
+
+#[test]
+fn a_crash() {
+    holds(
+        "a crash",
+        Setup {
+            crashes: 1,
+            ..NO_FAULT
+        },
+    );
+}
+
+#[test]
+fn a_claim_that_goes() {
+    holds(
+        "a claim that goes",
+        Setup {
+            claim_goes: true,
+            ..NO_FAULT
+        },
+    );
+}
+
+#[test]
+fn a_claim_in_use_that_goes() {
+    holds(
+        "a used claim",
+        Setup {
+            claim_goes: true,
+            claim_used: true,
+            ..NO_FAULT
+        },
+    );
+}
+
+#[test]
+fn a_class_that_vanishes_when_it_is_needed_again() {
+    holds(
+        "slow and classless",
+        Setup {
+            class_goes: true,
+            slow: true,
+            ..LEAN
+        },
+    );
+    holds(
+        "by hand and classless",
+        Setup {
+            class_goes: true,
+            by_hand: true,
+            ..LEAN
+        },
+    );
+}
+
+#[test]
+fn a_hand_on_the_contents() {
+    holds(
+        "a hand",
+        Setup {
+            by_hand: true,
+            ..NO_FAULT
+        },
+    );
+}
+
+#[test]
+fn an_imported_content_used_twice() {
+    holds(
+        "imported again",
+        Setup {
+            imported: true,
+            snapshots: 2,
+            ..NO_FAULT
+        },
+    );
+}
+
+#[test]
+fn an_imported_content_named_by_two() {
+    holds(
+        "imported by two",
+        Setup {
+            imported: true,
+            snapshots: 2,
+            names: 2,
+            ..NO_FAULT
+        },
+    );
+}
+
+#[test]
+fn one_snapshot_with_every_fault() {
+    holds("plain", PLAIN);
+}
+
+#[test]
+fn one_snapshot_of_a_slow_driver() {
+    holds(
+        "slow",
+        Setup {
+            slow: true,
+            faults: 1,
+            ..PLAIN
+        },
+    );
+}
+
+#[test]
+fn lists_from_a_replica_that_is_behind() {
+    holds(
+        "stale",
+        Setup {
+            stale: true,
+            faults: 0,
+            lies: 0,
+            ..PLAIN
+        },
+    );
+}
+
+#[test]
+fn a_claim_that_goes_or_is_bound_late() {
+    holds(
+        "claim",
+        Setup {
+            claim_goes: true,
+            bound: false,
+            faults: 1,
+            ..PLAIN
+        },
+    );
+}
+
+#[test]
+fn a_class_that_vanishes() {
+    holds(
+        "class",
+        Setup {
+            class_goes: true,
+            faults: 1,
+            ..PLAIN
+        },
+    );
+}
+
+#[test]
+fn contents_deleted_and_destroyed_by_hand() {
+    holds(
+        "by hand",
+        Setup {
+            by_hand: true,
+            faults: 1,
+            lies: 0,
+            ..PLAIN
+        },
+    );
+}
+
+#[test]
+fn by_hand_and_stale() {
+    holds(
+        "by hand, stale",
+        Setup {
+            by_hand: true,
+            stale: true,
+            faults: 0,
+            lies: 0,
+            ..PLAIN
+        },
+    );
+}
+
+#[test]
+fn a_name_used_twice() {
+    holds(
+        "again",
+        Setup {
+            snapshots: 2,
+            faults: 1,
+            lies: 0,
+            ..PLAIN
+        },
+    );
+}
+
+#[test]
+fn two_snapshots_of_one_claim() {
+    holds(
+        "two",
+        Setup {
+            names: 2,
+            snapshots: 2,
+            claim_goes: true,
+            faults: 0,
+            lies: 0,
+            crashes: 0,
+            ..PLAIN
+        },
+    );
+}
+
+#[test]
+fn an_imported_snapshot() {
+    holds(
+        "imported",
+        Setup {
+            imported: true,
+            snapshots: 2,
+            faults: 1,
+            lies: 0,
+            by_hand: true,
+            ..PLAIN
+        },
+    );
+    holds(
+        "imported, slow",
+        Setup {
+            imported: true,
+            slow: true,
+            faults: 2,
+            ..LEAN
+        },
+    );
+}
+
+/// Upstream's halves; what they break is known and listed.
+const PAIRED: Setup = Setup {
+    lies: 0,
+    faults: 1,
+    ..PLAIN
+};
+
+const LEAKED: &str = Harm::Leaked.law();
+const LIE: &str = "lie: the snapshot says ready, the storage does not";
+const SECOND_CONTENT: &str = Harm::SecondContent.law();
+const SECOND_CUT: &str = Harm::SecondCut.law();
+const UNMARKED: &str = Harm::CutUnmarked.law();
+const LEFT_CLAIM: &str = "left over: the claim's finalizer, and no snapshot needs the claim";
+const LEFT_CONTENT: &str = "left over: a content whose snapshot is gone";
+const LEFT_UNTOLD: &str = "left over: a content that was not told that its snapshot is gone";
+const TAKEN_BACK: &str = Harm::TakenBack.law();
+
+#[test]
+fn our_controller_with_their_sidecar() {
+    breaks(
+        "ours with theirs",
+        Setup {
+            theirs: [false, true],
+            ..PAIRED
+        },
+        &[],
+    );
+}
+
+/// A request of theirs whose reply was lost is unknown to them: a snapshot that is deleted then goes
+/// without its content being told, and its claim keeps the finalizer.
+#[test]
+fn their_controller_with_our_sidecar() {
+    breaks(
+        "theirs with ours",
+        Setup {
+            theirs: [true, false],
+            ..PAIRED
+        },
+        &[LEFT_UNTOLD, LEFT_CONTENT, LEFT_CLAIM],
+    );
+}
+
+#[test]
+fn upstream_alone() {
+    breaks(
+        "theirs",
+        Setup {
+            theirs: [true, true],
+            ..PAIRED
+        },
+        &[LEFT_UNTOLD, LEFT_CONTENT, LEFT_CLAIM],
+    );
+}
+
+/// D5: what a destroyed content stood for is cut anew under its old date.
+#[test]
+fn upstream_alone_by_hand() {
+    breaks(
+        "theirs by hand",
+        Setup {
+            theirs: [true, true],
+            faults: 0,
+            crashes: 0,
+            by_hand: true,
+            ..PAIRED
+        },
+        &[LEAKED, LIE, SECOND_CONTENT, SECOND_CUT, UNMARKED],
+    );
+}
+
+/// D9: a patch of one annotation brings back, or takes off, another.
+#[test]
+fn upstream_alone_replacing_annotations() {
+    breaks(
+        "theirs with maps",
+        Setup {
+            theirs: [true, true],
+            faults: 0,
+            maps: true,
+            ..PAIRED
+        },
+        &[LEAKED, LEFT_UNTOLD, LEFT_CONTENT, TAKEN_BACK, UNMARKED],
+    );
+}
+
+#[test]
+fn their_sidecar_replacing_annotations() {
+    breaks(
+        "ours with theirs, maps",
+        Setup {
+            theirs: [false, true],
+            maps: true,
+            ..PAIRED
+        },
+        &[LEFT_UNTOLD, TAKEN_BACK],
+    );
+}
+
+#[test]
+fn swapped_to_ours() {
+    breaks(
+        "swapped to ours",
+        Setup {
+            theirs: [true, true],
+            faults: 0,
+            crashes: 0,
+            swaps: true,
+            ..PAIRED
+        },
+        &[],
+    );
+}
+
+/// Theirs lets go of a claim only in the sync of a snapshot of it.
+#[test]
+fn swapped_to_theirs() {
+    breaks(
+        "swapped to theirs",
+        Setup {
+            faults: 0,
+            crashes: 0,
+            swaps: true,
+            ..PAIRED
+        },
+        &[LEFT_CLAIM],
+    );
+}

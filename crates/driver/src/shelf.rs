@@ -1,0 +1,227 @@
+//! Keeps objects in folders so that each is there whole or not at all, whenever the process dies.
+//!
+//! ```text
+//! volumes/ID/record.json    what is known of it
+//! volumes/ID/data           its contents: a folder or a file
+//! snapshots/ID/…            the same
+//! published/SUM.json        where volumes are shown
+//! aside/N                   being made or being removed; swept at the start
+//! ```
+//!
+//! It does not know what the contents are.
+
+use std::ffi::CString;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::record::{self, Recorded};
+use crate::refusal::{Kind, Refusal};
+use crate::remove::Bin;
+
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    root: PathBuf,
+    aside: PathBuf,
+    bin: Bin,
+}
+
+/// What was found of one kind.
+#[derive(Debug)]
+pub(crate) struct Found<T> {
+    pub(crate) whole: Vec<T>,
+    /// Ids whose record cannot be read, and why.
+    pub(crate) damaged: Vec<(String, String)>,
+}
+
+const RECORD: &str = "record.json";
+const DATA: &str = "data";
+
+impl Shelf {
+    /// Opens the folders below `root`, making those that are missing, and sweeps leftovers.
+    pub(crate) fn open(root: &Path) -> Result<Self, Refusal> {
+        for name in ["volumes", "snapshots", "published", "aside"] {
+            let path = root.join(name);
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+            made.map_err(Refusal::io("make the folder", &path))?;
+        }
+        let aside = root.join("aside");
+        let folder = File::open(&aside).map_err(Refusal::io("open", &aside))?;
+        let bin = Bin::new(OwnedFd::from(folder));
+        let swept = bin.empty().map_err(Refusal::io("sweep", &aside))?;
+        if swept > 0 {
+            tracing::info!(swept, "removed what an earlier run left half done");
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            aside,
+            bin,
+        })
+    }
+
+    /// Reads all records of one kind.
+    pub(crate) fn load<T: Recorded>(&self) -> Result<Found<T>, Refusal> {
+        let folder = self.folder(T::KIND);
+        let mut found = Found {
+            whole: Vec::new(),
+            damaged: Vec::new(),
+        };
+        for entry in fs::read_dir(&folder).map_err(Refusal::io("list", &folder))? {
+            let entry = entry.map_err(Refusal::io("list", &folder))?;
+            let Ok(id) = entry.file_name().into_string() else {
+                tracing::warn!(path = %entry.path().display(), "not a {}: left alone", T::KIND);
+                continue;
+            };
+            let path = entry.path().join(RECORD);
+            let value = fs::read(&path)
+                .map_err(|error| error.to_string())
+                .and_then(|bytes| record::decode::<T>(&bytes))
+                .and_then(|value| {
+                    if value.id() == id {
+                        Ok(value)
+                    } else {
+                        Err(format!("it is of {:?}", value.id()))
+                    }
+                });
+            match value {
+                Ok(value) => found.whole.push(value),
+                Err(problem) => {
+                    tracing::error!(path = %path.display(), problem, "a damaged record");
+                    found.damaged.push((id, problem));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes an object: `fill` makes its contents at the path it is given.
+    ///
+    /// `fill` has to have synced them. Whatever fails, nothing is left.
+    pub(crate) fn make<T: Recorded>(
+        &self,
+        value: &T,
+        fill: impl FnOnce(&Path) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let name = self.bin.fresh();
+        let draft = self.aside.join(&name);
+        let place = self.place(T::KIND, value.id());
+        let outcome = write_draft(value, &draft, fill)
+            .and_then(|()| fs::rename(&draft, &place).map_err(Refusal::io("put in place", &place)));
+        if let Err(refusal) = outcome {
+            self.throw_away(&name);
+            return Err(refusal);
+        }
+        let synced = sync_folder(&self.folder(T::KIND));
+        if synced.is_err() {
+            // Not acknowledged, so not to be found by the next try either.
+            self.remove(T::KIND, value.id())?;
+        }
+        synced
+    }
+
+    /// Replaces what is known of an object.
+    pub(crate) fn update<T: Recorded>(&self, value: &T) -> Result<(), Refusal> {
+        let place = self.place(T::KIND, value.id());
+        self.replace(&place.join(RECORD), value)
+    }
+
+    /// Writes a file whole or not at all.
+    pub(crate) fn replace<T: serde::Serialize>(
+        &self,
+        path: &Path,
+        value: &T,
+    ) -> Result<(), Refusal> {
+        let name = self.bin.fresh();
+        let draft = self.aside.join(&name);
+        let outcome = write_synced(&draft, value)
+            .and_then(|()| fs::rename(&draft, path).map_err(Refusal::io("put in place", path)));
+        if let Err(refusal) = outcome {
+            self.throw_away(&name);
+            return Err(refusal);
+        }
+        path.parent().map_or(Ok(()), sync_folder)
+    }
+
+    /// Removes an object; one that is not there is removed already.
+    ///
+    /// It is gone as soon as it is renamed. What cannot be removed then is swept at the next start.
+    pub(crate) fn remove(&self, kind: Kind, id: &str) -> Result<(), Refusal> {
+        let place = self.place(kind, id);
+        let name = self.bin.fresh();
+        match fs::rename(&place, self.aside.join(&name)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Refusal::io("take away", &place)(error)),
+        }
+        sync_folder(&self.folder(kind))?;
+        self.throw_away(&name);
+        Ok(())
+    }
+
+    fn throw_away(&self, name: &str) {
+        let Ok(name) = CString::new(name) else { return };
+        if let Err(error) = self.bin.remove(&name) {
+            let path = self.aside.display();
+            tracing::warn!(%path, ?name, %error, "left for the next start to remove");
+        }
+    }
+
+    /// Where an object's contents are.
+    pub(crate) fn data(&self, kind: Kind, id: &str) -> PathBuf {
+        self.place(kind, id).join(DATA)
+    }
+
+    /// Where an object's record is.
+    pub(crate) fn record(&self, kind: Kind, id: &str) -> PathBuf {
+        self.place(kind, id).join(RECORD)
+    }
+
+    pub(crate) fn published(&self) -> PathBuf {
+        self.root.join("published")
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn place(&self, kind: Kind, id: &str) -> PathBuf {
+        self.folder(kind).join(id)
+    }
+
+    fn folder(&self, kind: Kind) -> PathBuf {
+        self.root.join(match kind {
+            Kind::Volume => "volumes",
+            Kind::Snapshot => "snapshots",
+        })
+    }
+}
+
+fn write_draft<T: Recorded>(
+    value: &T,
+    draft: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let made = DirBuilder::new().mode(0o700).create(draft);
+    made.map_err(Refusal::io("make the folder", draft))?;
+    fill(&draft.join(DATA))?;
+    write_synced(&draft.join(RECORD), value)?;
+    sync_folder(draft)
+}
+
+fn write_synced<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), Refusal> {
+    let bytes = record::encode(value).map_err(Refusal::io("encode", path))?;
+    let write = || {
+        let mut file = File::create_new(path)?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    };
+    write().map_err(Refusal::io("write", path))
+}
+
+pub(crate) fn sync_folder(path: &Path) -> Result<(), Refusal> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(Refusal::io("sync", path))
+}

@@ -1,0 +1,14 @@
+//! Drives the driver through a real socket with the CSI client.
+
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod publishing;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod snapshots;
+#[cfg(test)]
+mod space;
+#[cfg(test)]
+mod volumes;

@@ -1,0 +1,134 @@
+//! Feeds a cache from a watch on the API server.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt as _, watcher as start_watcher};
+use kube::{Api, Client, ResourceExt as _};
+use tintype_core::object::{Key, Uid};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{Cache, Chain, Row};
+
+/// Watches all objects of the row's kind, in all namespaces, until `shutdown`.
+///
+/// Lost connections are made anew, with a growing delay; an object that cannot be read is logged
+/// and costs nobody else anything.
+pub async fn watch<R: Row>(client: Client, cache: Arc<Cache<R>>, shutdown: CancellationToken) {
+    watch_labelled(client, cache, None, shutdown).await;
+}
+
+/// The same, of objects that have this label (`key=value`) only.
+pub async fn watch_labelled<R: Row>(
+    client: Client,
+    cache: Arc<Cache<R>>,
+    label: Option<String>,
+    shutdown: CancellationToken,
+) {
+    let api: Api<DeserializeGuard<R::Object>> = Api::all_with(client, &R::kind());
+    let config = watcher::Config {
+        label_selector: label,
+        ..watcher::Config::default()
+    };
+    let mut events = start_watcher(api, config).default_backoff().boxed();
+    let mut listed = HashSet::new();
+    loop {
+        let event = tokio::select! {
+            () = shutdown.cancelled() => return,
+            event = events.next() => event,
+        };
+        match event {
+            None => return,
+            Some(Err(error)) => {
+                warn!(kind = kind_name::<R>(), error = %Chain(&error), "watch interrupted");
+            }
+            Some(Ok(Event::Init)) => listed.clear(),
+            Some(Ok(Event::InitApply(object))) => {
+                listed.insert(key_of(&object));
+                offer(&cache, object);
+            }
+            Some(Ok(Event::InitDone)) => cache.sweep(&std::mem::take(&mut listed)),
+            Some(Ok(Event::Apply(object))) => offer(&cache, object),
+            Some(Ok(Event::Delete(object))) => {
+                let uid = Uid::parse(object.uid().as_deref().unwrap_or_default());
+                cache.remove(&key_of(&object), &uid);
+            }
+        }
+    }
+}
+
+fn kind_name<R: Row>() -> String {
+    use kube::Resource as _;
+    R::Object::kind(&R::kind()).into_owned()
+}
+
+fn key_of<K: kube::Resource>(object: &DeserializeGuard<K>) -> Key {
+    Key::namespaced(object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn offer<R: Row>(cache: &Cache<R>, object: DeserializeGuard<R::Object>) {
+    let key = key_of(&object);
+    match object.0 {
+        Ok(object) => match R::read(object) {
+            Ok(row) => cache.offer(row),
+            Err(error) => {
+                warn!(kind = kind_name::<R>(), %key, %error, "an object of unexpected shape is left alone");
+            }
+        },
+        Err(error) => {
+            warn!(kind = kind_name::<R>(), %key, %error, "an object of unexpected shape is left alone");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use tintype_core::object::Content;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_label_is_asked_for_with_every_list_and_watch() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let watches = query.contains("watch=true");
+            seen.lock().unwrap().push(query);
+            async move {
+                if watches {
+                    std::future::pending::<()>().await;
+                }
+                let list = r#"{"metadata": {"resourceVersion": "1"}, "items": []}"#;
+                Ok::<_, kube::Error>(Response::new(Body::from(list.as_bytes().to_vec())))
+            }
+        });
+        let (cache, shutdown) = (Cache::<Content>::new(vec![]), CancellationToken::new());
+        let label = Some("snapshot.storage.kubernetes.io/managed-by=node-1".to_owned());
+        let client = Client::new(service, "default");
+        let watching = tokio::spawn(watch_labelled(
+            client,
+            cache.clone(),
+            label,
+            shutdown.clone(),
+        ));
+        cache.synced().await;
+        while asked.lock().unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        shutdown.cancel();
+        watching.await.unwrap();
+        for query in asked.lock().unwrap().iter() {
+            let wanted = "labelSelector=snapshot.storage.kubernetes.io%2Fmanaged-by%3Dnode-1";
+            assert!(query.contains(wanted), "{query}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Says what kind of sandbox is wanted.
+//! Knows nothing of how it is run.
+
+use std::path::PathBuf;
+
+use crate::data_dir::DataDir;
+
+/// The name of our driver, and of the provisioner in the default class.
+pub const DRIVER_NAME: &str = "csi.tintype.dev";
+
+/// What to run, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub data_dir: DataDir,
+    /// TLS on loopback; 0 takes any free port.
+    pub port: u16,
+    /// Where to write the kubeconfig; else into the data dir.
+    pub kubeconfig: Option<PathBuf>,
+    pub driver_name: String,
+    pub driver_backend: tintype_driver::BackendChoice,
+    /// Install a StorageClass and a VolumeSnapshotClass that are the default.
+    pub default_classes: bool,
+}
+
+impl Options {
+    /// A sandbox in `data_dir` on any free port, as tests and the demo want it.
+    pub fn in_folder(data_dir: DataDir) -> Self {
+        Self {
+            data_dir,
+            port: 0,
+            kubeconfig: None,
+            driver_name: DRIVER_NAME.to_owned(),
+            driver_backend: tintype_driver::BackendChoice::Auto,
+            default_classes: true,
+        }
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.kubeconfig
+            .clone()
+            .unwrap_or_else(|| self.data_dir.kubeconfig())
+    }
+}

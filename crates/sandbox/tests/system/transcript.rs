@@ -1,0 +1,118 @@
+//! Types what a user types, with the real `kubectl`, and compares every line of what they see.
+//!
+//! A script in `tests/scripts` holds commands after `$ ` and what each must print. With
+//! `TINTYPE_BLESS` set, the scripts are rewritten with what was printed.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_volume_is_made_snapshotted_and_restored() {
+    play("restore").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_in_words() {
+    play("refusals").await;
+}
+
+async fn play(name: &str) {
+    let world = World::start().await;
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = crate_folder.join(format!("tests/scripts/{name}.txt"));
+    let text = fs::read_to_string(&script).unwrap();
+    let kubeconfig = world.cluster.options().kubeconfig();
+    let repository = crate_folder.join("../..");
+    let mut printed = String::new();
+    for line in text
+        .lines()
+        .filter(|line| line.starts_with("$ ") || line.starts_with('#'))
+    {
+        printed.push_str(line);
+        printed.push('\n');
+        if let Some(command) = line.strip_prefix("$ ") {
+            let (kubeconfig, repository) = (kubeconfig.clone(), repository.clone());
+            let mut command = shell(command, &kubeconfig, &repository);
+            let output = tokio::task::spawn_blocking(move || command.output())
+                .await
+                .unwrap();
+            let output = output.unwrap();
+            printed.push_str(&redact(&String::from_utf8(output.stdout).unwrap()));
+            printed.push_str(&redact(&String::from_utf8(output.stderr).unwrap()));
+        }
+    }
+    world.stop().await;
+    if std::env::var_os("TINTYPE_BLESS").is_some() {
+        fs::write(&script, &printed).unwrap();
+    }
+    let different = text
+        .lines()
+        .zip(printed.lines())
+        .find(|(wanted, got)| wanted != got);
+    assert!(
+        text == printed,
+        "first difference {different:?}; the whole:\n{printed}"
+    );
+}
+
+fn shell(command: &str, kubeconfig: &Path, folder: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(command)
+        .current_dir(folder)
+        .env("KUBECONFIG", kubeconfig);
+    // kubectl keeps what it discovered; each test has a cluster of its own.
+    shell.env("KUBECACHEDIR", kubeconfig.with_file_name("kubectl-cache"));
+    shell
+}
+
+/// Uids and ages differ each time; everything else must not.
+fn redact(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let mut out = String::new();
+        for word in line.split_inclusive(' ') {
+            let (bare, space) = word
+                .strip_suffix(' ')
+                .map_or((word, ""), |bare| (bare, " "));
+            out.push_str(&if is_age(bare) {
+                "<age>".to_owned()
+            } else {
+                without_uid(bare)
+            });
+            out.push_str(space);
+        }
+        out.trim_end().to_owned() + "\n"
+    });
+    lines.collect()
+}
+
+fn is_age(word: &str) -> bool {
+    word.strip_suffix('s').is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// `pvc-3f2a…` becomes `pvc-<uid>`.
+fn without_uid(word: &str) -> String {
+    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+    const LENGTH: usize = 36;
+    let is_uid = |text: &str| {
+        text.split('-').map(str::len).eq(GROUPS)
+            && text
+                .bytes()
+                .all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+    };
+    let start = (0..word.len()).find(|at| word.get(*at..at + LENGTH).is_some_and(is_uid));
+    match start {
+        Some(start) => {
+            format!(
+                "{}<uid>{}",
+                &word[..start],
+                without_uid(&word[start + LENGTH..])
+            )
+        }
+        None => word.to_owned(),
+    }
+}

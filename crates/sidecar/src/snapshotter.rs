@@ -1,0 +1,211 @@
+//! The role `csi-snapshotter`: one per driver, makes and removes the snapshots contents ask for.
+
+mod args;
+mod caches;
+mod contents;
+
+use anyhow::{Context as _, bail};
+use kube::Client;
+use tintype_core::content;
+use tintype_csi::v1::controller_service_capability::rpc::Type as Capability;
+use tintype_runtime::flags::labels;
+use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
+use tintype_runtime::{Applier, Engine, Recorder, Role, resync};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::driver;
+use crate::memory::Remembered;
+
+pub use args::{Args, RemovedFlags};
+use caches::Caches;
+
+/// Name of the role.
+const ROLE: &str = "csi-snapshotter";
+/// Name of the queue, as upstream's metrics have it.
+const QUEUE: &str = "csi-snapshotter-content";
+
+/// Runs the sidecar until `shutdown`, or until the driver or the lease is lost.
+pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> anyhow::Result<()> {
+    check(&args)?;
+    let Args {
+        kubeconfig: _, // Read by whoever made the client.
+        csi_address,
+        timeout,
+        snapshot_name_prefix,
+        snapshot_name_uuid_length,
+        groupsnapshot_name_prefix: _, // Groups are not made yet.
+        groupsnapshot_name_uuid_length: _,
+        worker_threads,
+        resync_period,
+        retry_interval_start,
+        retry_interval_max,
+        extra_create_metadata,
+        node_deployment,
+        leader_election_labels,
+        metrics_address,
+        feature_gates,
+        role,
+        removed: _, // Giving one is an error.
+    } = args;
+    let node = node_deployment.then(node_name).transpose()?;
+    Gates::merged(feature_gates).tell();
+    let role = Role::open(ROLE, role, &metrics_address, client, shutdown.clone()).await?;
+    let (client, clock) = (role.client.clone(), role.clock);
+    let calls = role.metrics.calls()?;
+    let Some(driver) = driver::meet(&csi_address, timeout.0, calls, &shutdown).await? else {
+        return Ok(());
+    };
+    let capabilities = driver.client.controller_get_capabilities().await?;
+    if !capabilities.has(Capability::CreateDeleteSnapshot) {
+        bail!(
+            "CSI driver {} does not support ControllerCreateSnapshot; it needs no snapshot sidecar",
+            driver.name
+        );
+    }
+
+    let schedule = crate::schedule(retry_interval_start, retry_interval_max);
+    let caches = Caches::new();
+    role.metrics.work_queue(QUEUE, &caches.queue)?;
+    let mut tasks = caches.watch(&client, node.as_deref(), &shutdown);
+    tokio::select! {
+        () = caches.synced() => {}
+        () = shutdown.cancelled() => return Ok(()),
+        () = driver.client.lost() => return Err(driver.lost()),
+    }
+    info!(driver = %driver.name, contents = caches.contents.len(), "caches are filled");
+    role.is_ready();
+    let (lease, labels) = (lease_name(&driver.name), labels(leader_election_labels));
+    let Some(term) = driver::unless_lost(&driver, role.lead(&lease, labels)).await?? else {
+        return Ok(());
+    };
+
+    let stop_events = CancellationToken::new();
+    let component = format!("csi-snapshotter {}", driver.name);
+    let (recorder, events) =
+        Recorder::start(client.clone(), &component, clock, stop_events.clone());
+    let memory = remembered(&role)?;
+    let machine = contents::Contents {
+        cache: caches.contents.clone(),
+        classes: caches.classes,
+        driver: driver.clone(),
+        client: client.clone(),
+        clock,
+        schedule,
+        lists: capabilities.has(Capability::ListSnapshots),
+        names: contents::Names {
+            prefix: snapshot_name_prefix,
+            length: usize::try_from(snapshot_name_uuid_length).ok(),
+            extra_metadata: extra_create_metadata,
+        },
+        memory,
+    };
+    let (applier, queue) = (Applier::new(client, recorder), caches.queue.clone());
+    let engine = Engine::new(machine, queue, applier, clock, schedule, &role.metrics);
+    tasks.spawn(resync(
+        caches.contents,
+        caches.queue,
+        resync_period.0,
+        shutdown.clone(),
+    ));
+    let lost = tokio::select! {
+        () = engine.run(worker_threads, term.end().clone()) => false,
+        () = driver.client.lost() => !shutdown.is_cancelled(),
+    };
+    stop_events.cancel();
+    events.await?;
+    let ended = term.finish().await;
+    if lost {
+        return Err(driver.lost());
+    }
+    ended?;
+    while let Some(ended) = tasks.join_next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Refuses flags that cannot be together, or mean nothing (spec sidecar 3.2).
+fn check(args: &Args) -> anyhow::Result<()> {
+    if args.node_deployment && args.role.leader.leader_election {
+        bail!(
+            "--leader-election cannot be with --node-deployment: every node has a sidecar of its own"
+        );
+    }
+    let groups = Gates::merged(args.feature_gates.clone()).enabled(VOLUME_GROUP_SNAPSHOT);
+    for (flag, prefix, used) in [
+        ("--snapshot-name-prefix", &args.snapshot_name_prefix, true),
+        (
+            "--groupsnapshot-name-prefix",
+            &args.groupsnapshot_name_prefix,
+            groups,
+        ),
+    ] {
+        if prefix.is_empty() && used {
+            bail!("{flag} is empty; leave the flag out, or give it a word");
+        }
+    }
+    Ok(())
+}
+
+/// What is remembered of contents, and how much of it is in doubt as a metric.
+fn remembered(role: &Role) -> anyhow::Result<Remembered<content::Memory>> {
+    let memory = Remembered::<content::Memory>::default();
+    let doubts = memory.clone();
+    role.metrics.gauge(
+        "tintype_uncertain_calls",
+        "Objects whose last call to the driver may have had an effect nobody knows of.",
+        move || doubts.count(|it| it.doubt),
+    )?;
+    Ok(memory)
+}
+
+/// Upstream's name for the lease of a driver.
+fn lease_name(driver: &str) -> String {
+    format!("external-snapshotter-leader-{driver}")
+}
+
+/// The node whose contents are ours.
+fn node_name() -> anyhow::Result<String> {
+    let name = std::env::var_os("NODE_NAME").filter(|it| !it.is_empty());
+    let name = name.context(
+        "--node-deployment needs the environment variable NODE_NAME; set it from spec.nodeName",
+    )?;
+    name.into_string()
+        .map_err(|it| anyhow::anyhow!("NODE_NAME {} is no name of a node", it.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn refused(line: &[&str]) -> String {
+        let line = std::iter::once(&"csi-snapshotter").chain(line);
+        check(&Args::parse_from(line)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn flags_that_mean_nothing_together_are_refused() {
+        assert!(check(&Args::default()).is_ok());
+        let both = refused(&["--node-deployment", "--leader-election"]);
+        assert!(both.contains("cannot be with --node-deployment"), "{both}");
+        let prefix = refused(&["--snapshot-name-prefix="]);
+        assert!(
+            prefix.starts_with("--snapshot-name-prefix is empty"),
+            "{prefix}"
+        );
+        let group = refused(&["--groupsnapshot-name-prefix="]);
+        assert!(
+            group.starts_with("--groupsnapshot-name-prefix is empty"),
+            "{group}"
+        );
+        let off = Args::parse_from([
+            "csi-snapshotter",
+            "--groupsnapshot-name-prefix=",
+            "--feature-gates=CSIVolumeGroupSnapshot=false",
+        ]);
+        assert!(check(&off).is_ok());
+    }
+}

@@ -1,0 +1,76 @@
+//! The caches of the snapshotter, and whom a change in each of them wakes.
+
+use std::sync::Arc;
+
+use kube::Client;
+use tintype_api::keys;
+use tintype_core::object::{Class, Content, Key};
+use tintype_runtime::{Cache, Queue, watch, watch_labelled};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Index of [`Caches::contents`]: those that still need their class, by class.
+const BY_CLASS: usize = 0;
+
+/// Everything the snapshotter watches, and the contents that are to be passed.
+#[derive(Debug)]
+pub(super) struct Caches {
+    pub(super) contents: Arc<Cache<Content>>,
+    pub(super) classes: Arc<Cache<Class>>,
+    pub(super) queue: Arc<Queue>,
+}
+
+impl Caches {
+    /// Empty ones, that wake the queue from now on.
+    pub(super) fn new() -> Self {
+        let caches = Self {
+            contents: Cache::new(vec![class_owed]),
+            classes: Cache::new(vec![]),
+            queue: Arc::default(),
+        };
+        caches.wake();
+        caches
+    }
+
+    /// Starts the watches: of all contents, or of those that bear the name of this node.
+    pub(super) fn watch(
+        &self,
+        client: &Client,
+        node: Option<&str>,
+        shutdown: &CancellationToken,
+    ) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let label = node.map(|it| format!("{}={it}", keys::LABEL_MANAGED_BY));
+        let (to, end) = (|| client.clone(), || shutdown.clone());
+        tasks.spawn(watch_labelled(to(), self.contents.clone(), label, end()));
+        tasks.spawn(watch(to(), self.classes.clone(), end()));
+        tasks
+    }
+
+    /// Waits for all first lists.
+    pub(super) async fn synced(&self) {
+        tokio::join!(self.contents.synced(), self.classes.synced());
+    }
+
+    fn wake(&self) {
+        let to = self.queue.clone();
+        self.contents.listen(move |change| {
+            for content in change.rows() {
+                to.add(content.meta.key.clone());
+            }
+        });
+        let (to, from) = (self.queue.clone(), self.contents.clone());
+        self.classes.listen(move |change| {
+            for class in change.rows() {
+                for content in from.group(BY_CLASS, &class.meta.key) {
+                    to.add(content.meta.key.clone());
+                }
+            }
+        });
+    }
+}
+
+fn class_owed(content: &Content) -> Option<Key> {
+    let class = content.class.as_ref().filter(|_| !content.ready())?;
+    Some(Key::cluster(class.clone()))
+}

@@ -1,0 +1,13 @@
+//! Tests the program as a person runs it: real processes, real signals, real exit codes.
+//! Knows nothing that cannot be seen from outside.
+
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod mount;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod up;

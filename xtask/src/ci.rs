@@ -1,0 +1,260 @@
+//! Runs every check in a row, tells what each took, and stops at the first that fails.
+//!
+//! Does not know what the checks mean. Steps share one target folder, profile and feature set where
+//! they can, so that little is built twice.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+
+use crate::{mutants, needs, tidy};
+
+/// One cargo command.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    name: &'static str,
+    args: &'static [&'static str],
+    env: &'static [(&'static str, &'static str)],
+}
+
+impl Step {
+    const fn new(name: &'static str, args: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            args,
+            env: &[],
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    /// As one would type it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in self.env {
+            write!(f, "{name}='{value}' ")?;
+        }
+        write!(f, "cargo {}", self.args.join(" "))
+    }
+}
+
+const FMT: Step = Step::new("fmt", &["fmt", "--all", "--check"]);
+const CLIPPY: Step = Step::new(
+    "clippy",
+    &[
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ],
+);
+const NEXTEST: Step = Step::new(
+    "test",
+    &[
+        "nextest",
+        "run",
+        "--locked",
+        "--workspace",
+        "--no-fail-fast",
+    ],
+);
+const TEST: Step = Step::new(
+    "test",
+    &[
+        "test",
+        "--locked",
+        "--workspace",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--no-fail-fast",
+    ],
+);
+const DOCTEST: Step = Step::new("doctest", &["test", "--locked", "--workspace", "--doc"]);
+const DOC: Step = Step {
+    env: &[("RUSTDOCFLAGS", "-D warnings")],
+    ..Step::new("doc", &["doc", "--locked", "--workspace", "--no-deps"])
+};
+const DEMO: Step = Step::new("demo", &["run", "--locked", "--release", "--", "demo"]);
+
+/// What was done so far.
+#[derive(Default)]
+struct Log {
+    times: Vec<(&'static str, Duration)>,
+    /// The test runners' own words about how it went.
+    summaries: Vec<String>,
+}
+
+/// Checks everything.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut log = Log::default();
+    log.timed("needs", "cargo xtask ci", |_| needs::meet())?;
+    log.cargo(FMT)?;
+    log.cargo(CLIPPY)?;
+    log.timed("tidy", "cargo xtask tidy", |_| tidy::run())?;
+    log.tests(if nextest() { NEXTEST } else { TEST })?;
+    log.tests(DOCTEST)?;
+    log.timed("mutants", "cargo xtask mutants", |_| mutants::run(None))?;
+    log.cargo(DOC)?;
+    log.cargo(DEMO)?;
+    log.print();
+    Ok(())
+}
+
+impl Log {
+    fn timed(
+        &mut self,
+        name: &'static str,
+        command: &str,
+        work: impl FnOnce(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        println!("\n── {name}: {command}");
+        let start = Instant::now();
+        let result = work(self);
+        let took = start.elapsed();
+        self.times.push((name, took));
+        if let Err(error) = result {
+            self.print();
+            bail!(
+                "step `{name}` failed after {}: {error:#}\nto repeat it: {command}",
+                seconds(took)
+            );
+        }
+        println!("── {name}: ok, {}", seconds(took));
+        Ok(())
+    }
+
+    fn cargo(&mut self, step: Step) -> anyhow::Result<()> {
+        self.timed(step.name, &step.to_string(), |_| {
+            finish(command(step).status().context("start cargo")?)
+        })
+    }
+
+    /// Like `cargo`, and keeps the lines that sum up the tests.
+    fn tests(&mut self, step: Step) -> anyhow::Result<()> {
+        self.timed(step.name, &step.to_string(), |log| {
+            let mut child = command(step)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .context("start cargo")?;
+            let stdout = child.stdout.take().context("take cargo's output")?;
+            let stderr = child.stderr.take().context("take cargo's messages")?;
+            let errors = thread::spawn(move || pass_on(stderr, io::stderr()));
+            let mut kept = pass_on(stdout, io::stdout())?;
+            kept.extend(
+                errors
+                    .join()
+                    .map_err(|_| anyhow!("lost cargo's messages"))??,
+            );
+            log.summaries.extend(kept);
+            finish(child.wait().context("wait for cargo")?)
+        })
+    }
+
+    fn print(&self) {
+        println!("\n── steps");
+        for (name, took) in &self.times {
+            println!("{name:>10} {:>9}", seconds(*took));
+        }
+        let total = self.times.iter().map(|(_, took)| *took).sum();
+        println!("{:>10} {:>9}", "all", seconds(total));
+        if !self.summaries.is_empty() {
+            println!("── tests");
+        }
+        for line in &self.summaries {
+            println!("{line}");
+        }
+    }
+}
+
+fn command(step: Step) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(step.args)
+        .envs(step.env.iter().copied())
+        .current_dir(tidy::root());
+    command
+}
+
+fn finish(status: std::process::ExitStatus) -> anyhow::Result<()> {
+    if !status.success() {
+        bail!("cargo ended with {status}");
+    }
+    Ok(())
+}
+
+/// Cargo has nextest.
+fn nextest() -> bool {
+    let asked = command(Step::new("nextest", &["nextest", "--version"]))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// Copies lines as they come; returns those that sum up tests.
+fn pass_on(from: impl Read, mut to: impl Write) -> io::Result<Vec<String>> {
+    let mut kept = Vec::new();
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(&line)?;
+        let text = String::from_utf8_lossy(&line);
+        if sums_up(&text) {
+            kept.push(text.trim().to_owned());
+        }
+        line.clear();
+    }
+    to.flush()?;
+    Ok(kept)
+}
+
+/// A runner's verdict on many tests; a program without any is not worth a line.
+fn sums_up(line: &str) -> bool {
+    let line = line.trim();
+    let nothing = line.contains(" 0 passed; 0 failed;");
+    line.starts_with("Summary [") || (line.starts_with("test result:") && !nothing)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_verdicts_and_passes_on_everything() {
+        let said = "running 2 tests\ntest a ... ok\n\
+            test result: ok. 2 passed; 0 failed; 0 ignored\n\
+            test result: ok. 0 passed; 0 failed; 0 ignored\n\
+            \u{20}    Summary [   0.1s] 19 tests run: 19 passed, 0 skipped";
+        let mut copy = Vec::new();
+        let kept = pass_on(said.as_bytes(), &mut copy).unwrap();
+        assert_eq!(
+            kept,
+            [
+                "test result: ok. 2 passed; 0 failed; 0 ignored",
+                "Summary [   0.1s] 19 tests run: 19 passed, 0 skipped"
+            ]
+        );
+        assert_eq!(copy, said.as_bytes());
+    }
+
+    #[test]
+    fn a_step_reads_as_one_would_type_it() {
+        assert_eq!(
+            DOC.to_string(),
+            "RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps"
+        );
+    }
+}
