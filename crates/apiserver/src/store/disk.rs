@@ -10,11 +10,13 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
+use super::durable::Durable;
 use super::object::Object;
 use super::overlay::Overlay;
 
@@ -71,18 +73,23 @@ pub(crate) struct Loaded {
 
 #[derive(Debug)]
 pub(crate) struct Disk {
-    backend: Arc<dyn StorageBackend>,
+    backend: Arc<Durable>,
     /// Absent after a failed commit, until the file has been opened again.
     database: Option<Database>,
 }
 
 impl Disk {
     /// Opens and checks the file, and reads everything. A file that is not sound is not touched.
-    pub(crate) fn open(backend: Arc<dyn StorageBackend>) -> Result<(Self, Loaded), DiskError> {
+    /// `doubt` is where to leave word that the system may show bytes that never reached the disk.
+    pub(crate) fn open(
+        backend: Arc<dyn StorageBackend>,
+        doubt: Option<PathBuf>,
+    ) -> Result<(Self, Loaded), DiskError> {
+        let backend = Arc::new(Durable::new(backend, doubt));
         calm(|| Self::open_sound(backend))
     }
 
-    fn open_sound(backend: Arc<dyn StorageBackend>) -> Result<(Self, Loaded), DiskError> {
+    fn open_sound(backend: Arc<Durable>) -> Result<(Self, Loaded), DiskError> {
         let overlay = Overlay::hold(backend.clone())?;
         let fresh = backend.len()? == 0;
         let mut database = open_database(overlay.clone())?;
@@ -111,6 +118,7 @@ impl Disk {
         let database = if let Some(database) = self.database.take() {
             database
         } else {
+            self.backend.restore()?;
             let overlay = Overlay::hold(self.backend.clone())?;
             let database = calm(|| open_database(overlay.clone()))?;
             overlay.accept()?;
@@ -286,7 +294,7 @@ mod tests {
     #[test]
     fn reads_back_what_was_committed() {
         let file = Arc::new(InMemoryBackend::new());
-        let (mut disk, loaded) = Disk::open(file.clone()).unwrap();
+        let (mut disk, loaded) = Disk::open(file.clone(), None).unwrap();
         assert_eq!((loaded.rv, loaded.objects.len()), (0, 0));
         disk.commit(2, &[change("a", 1), change("b", 2)]).unwrap();
         disk.commit(
@@ -298,7 +306,7 @@ mod tests {
         )
         .unwrap();
         drop(disk);
-        let (_, loaded) = Disk::open(file).unwrap();
+        let (_, loaded) = Disk::open(file, None).unwrap();
         assert_eq!((loaded.rv, names(&loaded)), (3, vec!["b".to_owned()]));
         assert_eq!(
             loaded.objects["things"]["b"].value()["metadata"]["resourceVersion"],
@@ -309,7 +317,7 @@ mod tests {
     #[test]
     fn writes_again_once_a_full_disk_has_room() {
         let file = Arc::new(Full::default());
-        let (mut disk, _) = Disk::open(file.clone()).unwrap();
+        let (mut disk, _) = Disk::open(file.clone(), None).unwrap();
         disk.commit(1, &[change("a", 1)]).unwrap();
         file.1.store(true, Ordering::SeqCst);
         assert!(matches!(
@@ -320,7 +328,7 @@ mod tests {
         file.1.store(false, Ordering::SeqCst);
         disk.commit(3, &[change("c", 3)]).unwrap();
         drop(disk);
-        let (_, loaded) = Disk::open(file).unwrap();
+        let (_, loaded) = Disk::open(file, None).unwrap();
         assert_eq!(
             (loaded.rv, names(&loaded)),
             (3, vec!["a".to_owned(), "c".to_owned()])
@@ -330,7 +338,7 @@ mod tests {
     #[test]
     fn refuses_a_damaged_file_without_touching_it() {
         let file = Arc::new(InMemoryBackend::new());
-        let (mut disk, _) = Disk::open(file.clone()).unwrap();
+        let (mut disk, _) = Disk::open(file.clone(), None).unwrap();
         let changes: Vec<Change> = (0..200)
             .map(|n| change(&format!("name-{n:03}"), n + 1))
             .collect();
@@ -347,7 +355,7 @@ mod tests {
         let damaged = Arc::new(InMemoryBackend::new());
         damaged.set_len(len as u64).unwrap();
         damaged.write(0, &bytes).unwrap();
-        assert!(Disk::open(damaged.clone()).is_err());
+        assert!(Disk::open(damaged.clone(), None).is_err());
         let mut after = vec![0; len];
         damaged.read(0, &mut after).unwrap();
         assert_eq!(after, bytes);
@@ -358,6 +366,6 @@ mod tests {
         let file = Arc::new(InMemoryBackend::new());
         file.set_len(8192).unwrap();
         file.write(0, &[0xAB; 8192]).unwrap();
-        assert!(Disk::open(file).is_err());
+        assert!(Disk::open(file, None).is_err());
     }
 }

@@ -5,6 +5,7 @@
 
 mod commit;
 mod disk;
+mod durable;
 mod object;
 mod open;
 mod overlay;
@@ -79,7 +80,7 @@ impl Store {
     /// Opens the store over any storage, for tests that cut the power.
     #[cfg_attr(not(test), expect(dead_code, reason = "the seam for fault tests"))]
     pub(crate) fn open_backend(backend: Arc<dyn StorageBackend>) -> Result<Self, DiskError> {
-        let (disk, loaded) = Disk::open(backend)?;
+        let (disk, loaded) = Disk::open(backend, None)?;
         Ok(Self::start(disk, loaded, ())?)
     }
 

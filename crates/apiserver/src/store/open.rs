@@ -3,7 +3,7 @@
 //! Does not know what is stored.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ const FORMAT: &str = "FORMAT";
 const DATABASE: &str = "store.redb";
 /// A database on the way; one found at start is what a start that was cut off left.
 const DATABASE_ASIDE: &str = "store.redb.new";
+/// Says that the system may show pages of the database that never reached the disk.
+const DOUBT: &str = "DOUBT";
 const LOCK: &str = "LOCK";
 const MAGIC: &str = "tintype-store";
 
@@ -61,8 +63,13 @@ pub(crate) fn open_dir(dir: &Path) -> Result<(DirLock, Disk, Loaded), OpenError>
     let lock = lock(dir)?;
     let database = dir.join(DATABASE);
     check_format(dir, &database)?;
+    let doubt = dir.join(DOUBT);
+    if doubt.exists() {
+        write_anew(dir, &database)?;
+        fs::remove_file(&doubt).map_err(io_error("remove", &doubt))?;
+    }
     let (disk, loaded) = match fs::metadata(&database) {
-        Ok(found) if found.len() > 0 => open_database(&database, OpenOptions::new())?,
+        Ok(found) if found.len() > 0 => open_database(&database, &doubt, OpenOptions::new())?,
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             return Err(io_error("look at", &database)(source));
         }
@@ -71,6 +78,7 @@ pub(crate) fn open_dir(dir: &Path) -> Result<(DirLock, Disk, Loaded), OpenError>
             let aside = dir.join(DATABASE_ASIDE);
             let made = open_database(
                 &aside,
+                &doubt,
                 OpenOptions::new().create(true).truncate(true).clone(),
             )?;
             fs::rename(&aside, &database).map_err(io_error("create", &database))?;
@@ -81,7 +89,28 @@ pub(crate) fn open_dir(dir: &Path) -> Result<(DirLock, Disk, Loaded), OpenError>
     Ok((lock, disk, loaded))
 }
 
-fn open_database(path: &Path, mut options: OpenOptions) -> Result<(Disk, Loaded), OpenError> {
+/// Puts the database, as the system shows it, into a file whose every byte is written now. An
+/// earlier process ended after a sync failed, so that pages which seem clean may not be on disk.
+fn write_anew(dir: &Path, database: &Path) -> Result<(), OpenError> {
+    tracing::warn!(path = %database.display(), "the disk failed to take writes; writing all of them again");
+    let aside = dir.join(DATABASE_ASIDE);
+    let mut bytes = Vec::new();
+    // Not `fs::copy`: that may share the very blocks that are in doubt.
+    File::open(database)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(io_error("read", database))?;
+    let mut file = File::create(&aside).map_err(io_error("create", &aside))?;
+    let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+    written.map_err(io_error("write", &aside))?;
+    fs::rename(&aside, database).map_err(io_error("replace", database))?;
+    sync_dir(dir)
+}
+
+fn open_database(
+    path: &Path,
+    doubt: &Path,
+    mut options: OpenOptions,
+) -> Result<(Disk, Loaded), OpenError> {
     let file = options
         .read(true)
         .write(true)
@@ -93,7 +122,7 @@ fn open_database(path: &Path, mut options: OpenOptions) -> Result<(Disk, Loaded)
             path: path.to_owned(),
             source: io::Error::other(error),
         })?);
-    Disk::open(backend).map_err(|error| match error {
+    Disk::open(backend, Some(doubt.to_owned())).map_err(|error| match error {
         DiskError::Io(source) if source.kind() != io::ErrorKind::InvalidData => OpenError::Io {
             action: "read",
             path: path.to_owned(),

@@ -261,3 +261,20 @@ async fn creates_of_many_clients_share_commits() {
 async fn create_owned(store: Store, name: String) -> u64 {
     create(&store, &name).await.rv
 }
+
+#[tokio::test]
+async fn what_an_earlier_process_could_not_sync_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    create(&Store::open(dir.path()).unwrap(), "a").await;
+    let file = dir.path().join("store.redb");
+    let before = inode(&file);
+    fs::write(dir.path().join("DOUBT"), []).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.list("things", "").objects.len(), 1);
+    assert_ne!(inode(&file), before);
+    assert!(!dir.path().join("DOUBT").exists());
+}
+
+fn inode(path: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap())
+}

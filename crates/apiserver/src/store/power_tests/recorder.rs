@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard};
 
-use rand::Rng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use redb::StorageBackend;
 
 /// What a disk writes whole or not at all.
@@ -21,6 +21,8 @@ enum Step {
     Write(u64, Vec<u8>),
     SetLen(u64),
     Sync,
+    /// A sync that failed, and what is on disk then. What it did not write is taken for clean.
+    Failed(Vec<u8>),
     /// Every write up to this resourceVersion is acknowledged.
     Acknowledged(u64),
 }
@@ -59,6 +61,17 @@ struct Recording {
     /// Every one of so many syncs does nothing, as on a disk that lies; none if 0.
     lies: usize,
     syncs: usize,
+    failing: Option<Failing>,
+}
+
+/// A disk that fails some of the syncs.
+#[derive(Debug)]
+struct Failing {
+    random: StdRng,
+    odds: f64,
+    /// What is on disk for certain, and what was written since.
+    synced: Vec<u8>,
+    since: Vec<Step>,
 }
 
 impl Recorder {
@@ -74,6 +87,25 @@ impl Recorder {
     /// From now on every `n`-th sync is answered but not done.
     pub(super) fn lie(&self, n: usize) {
         self.recording().lies = n;
+    }
+
+    /// From now on a sync fails with these odds. As the system has it, some of the sectors written
+    /// since the last sync are on disk then, the others never will be unless they are written again,
+    /// and reading shows the one or the other, as pages were dropped from memory or not.
+    pub(super) fn fail(&self, seed: u64, odds: f64) {
+        let mut recording = self.recording();
+        let recording = &mut *recording;
+        match &mut recording.failing {
+            Some(failing) => failing.odds = odds,
+            None => {
+                recording.failing = Some(Failing {
+                    random: StdRng::seed_from_u64(seed),
+                    odds,
+                    synced: recording.now.clone(),
+                    since: Vec::new(),
+                });
+            }
+        }
     }
 
     pub(super) fn acknowledged(&self, rv: u64) {
@@ -111,6 +143,10 @@ impl Recorder {
             match step {
                 Step::Acknowledged(rv) => acknowledged = *rv,
                 Step::Write(..) | Step::SetLen(_) => pending.push(step),
+                Step::Failed(left) => {
+                    durable.clone_from(left);
+                    pending.clear();
+                }
                 Step::Sync => {
                     for how in chosen(barrier) {
                         let bytes = after_cut(&durable, &pending, how, random);
@@ -145,7 +181,7 @@ fn apply(bytes: &mut Vec<u8>, step: &Step) {
             bytes.resize(bytes.len().max(end), 0);
             bytes[size(*at)..end].copy_from_slice(data);
         }
-        Step::Sync | Step::Acknowledged(_) => {}
+        Step::Sync | Step::Failed(_) | Step::Acknowledged(_) => {}
     }
 }
 
@@ -167,14 +203,16 @@ fn after_cut(durable: &[u8], pending: &[&Step], how: Cut, random: &mut StdRng) -
                 }
             }
         }
-        Cut::Torn => tear(&mut bytes, pending, random),
+        Cut::Torn => {
+            let reached = random.random_range(0..=pending.len());
+            tear(&mut bytes, pending, reached, random);
+        }
     }
     bytes
 }
 
-fn tear(bytes: &mut Vec<u8>, pending: &[&Step], random: &mut StdRng) {
+fn tear(bytes: &mut Vec<u8>, pending: &[&Step], reached: usize, random: &mut StdRng) {
     let all = pending.len();
-    let reached = random.random_range(0..=all);
     let mut sectors: BTreeMap<u64, usize> = BTreeMap::new();
     for (n, step) in pending.iter().enumerate() {
         match step {
@@ -202,7 +240,7 @@ fn tear(bytes: &mut Vec<u8>, pending: &[&Step], random: &mut StdRng) {
                     }
                 }
             }
-            Step::SetLen(_) | Step::Sync | Step::Acknowledged(_) => {}
+            Step::SetLen(_) | Step::Sync | Step::Failed(_) | Step::Acknowledged(_) => {}
         }
     }
 }
@@ -238,10 +276,24 @@ impl StorageBackend for Recorder {
 }
 
 impl Recorder {
-    #[expect(clippy::unnecessary_wraps, reason = "the trait's methods return it")]
     fn take(&self, step: Step) -> io::Result<()> {
         let mut recording = self.recording();
+        let recording = &mut *recording;
         apply(&mut recording.now, &step);
+        if let Some(failing) = &mut recording.failing {
+            if !matches!(step, Step::Sync) {
+                failing.since.push(step.clone());
+            } else if failing.random.random_bool(failing.odds) {
+                let left = failing.lose();
+                if failing.random.random_bool(0.5) {
+                    recording.now.clone_from(&left);
+                }
+                recording.steps.push(Step::Failed(left));
+                return Err(io::Error::other("the disk did not take it"));
+            } else {
+                failing.settle();
+            }
+        }
         if matches!(step, Step::Sync) {
             recording.syncs += 1;
             if recording.lies != 0 && recording.syncs.is_multiple_of(recording.lies) {
@@ -250,5 +302,21 @@ impl Recorder {
         }
         recording.steps.push(step);
         Ok(())
+    }
+}
+
+impl Failing {
+    /// What a failed sync left on disk; nothing else will follow.
+    fn lose(&mut self) -> Vec<u8> {
+        let since = std::mem::take(&mut self.since);
+        let pending: Vec<&Step> = since.iter().collect();
+        tear(&mut self.synced, &pending, pending.len(), &mut self.random);
+        self.synced.clone()
+    }
+
+    fn settle(&mut self) {
+        for step in self.since.drain(..) {
+            apply(&mut self.synced, &step);
+        }
     }
 }
