@@ -129,6 +129,8 @@ mod tests {
         );
         assert_eq!(leader_name("host.example."), "host-example-X");
         assert_eq!(leader_name("höst"), "h-st");
+        assert_eq!(leader_name("ä"), "-X");
+        assert_eq!(leader_name(""), "");
         assert_eq!(provisioner_lease("csi.tintype.dev"), "csi-tintype-dev");
     }
 }

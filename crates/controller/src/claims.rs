@@ -47,11 +47,7 @@ impl Machine for Claims {
             kind: Kind::Claim,
             finalizer: keys::FINALIZER_CLAIM_AS_SOURCE,
             object: self.caches.claims.get(key).map(|row| row.meta().clone()),
-            held: match (self.caches.snapshots.is_synced(), held) {
-                (false, _) => Seen::Unknown,
-                (true, true) => Seen::Present(()),
-                (true, false) => Seen::Absent,
-            },
+            held: guard::held(self.caches.snapshots.is_synced(), held),
         }
     }
 

@@ -14,10 +14,12 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use kube::Client;
+use tintype_api::names::CONTROLLER_LEASE;
 use tintype_core::retry::Schedule;
 use tintype_runtime::gates::Gates;
-use tintype_runtime::{Applier, Engine, Kind, Queue, Recorder, Role, await_kinds, watch};
-use tokio::task::JoinSet;
+use tintype_runtime::{
+    Applier, Engine, Kind, Queue, Recorder, Role, Tasks, Work, await_kinds, resync, watch,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -26,9 +28,6 @@ use caches::Caches;
 
 /// Name of the event source, as upstream's.
 const COMPONENT: &str = "snapshot-controller";
-
-/// Name of the lease, as upstream's.
-const LEASE: &str = "snapshot-controller-leader";
 
 /// What the API server must serve.
 const KINDS: [Kind; 3] = [
@@ -80,17 +79,16 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     tokio::select! {
         () = caches.synced() => {}
         () = shutdown.cancelled() => return Ok(()),
+        death = tasks.died() => return Err(death.into()),
     }
     info!(snapshots = caches.snapshots.len(), "caches are filled");
     role.is_ready();
-    let Some(term) = role.lead(LEASE, BTreeMap::new()).await? else {
+    let Some(term) = role.lead(CONTROLLER_LEASE, BTreeMap::new()).await? else {
         return Ok(());
     };
     operations::time(&caches, role.metrics.operations()?);
 
-    // Events already told are sent even after the others have stopped.
-    let stop_events = CancellationToken::new();
-    let (recorder, events) = Recorder::start(client.clone(), COMPONENT, clock, stop_events.clone());
+    let (recorder, events) = Recorder::start(client.clone(), COMPONENT, clock);
     let applier = Applier::new(client, recorder);
     let snapshots = Engine::new(
         snapshots::Snapshots::new(
@@ -113,40 +111,34 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         schedule,
         &role.metrics,
     );
-    tasks.spawn(tintype_runtime::resync(
-        caches.snapshots.clone(),
-        snapshot_queue,
-        resync_period.0,
-        shutdown.clone(),
-    ));
-    tasks.spawn(tintype_runtime::resync(
-        caches.claims.clone(),
-        claim_queue,
-        resync_period.0,
-        shutdown.clone(),
-    ));
-    tokio::join!(
-        snapshots.run(worker_threads, term.end().clone()),
-        claims.run(worker_threads, term.end().clone()),
-    );
-    stop_events.cancel();
-    events.await?;
-    term.finish().await?;
-    while let Some(ended) = tasks.join_next().await {
-        ended?;
-    }
-    Ok(())
+    let (cache, period) = (caches.snapshots.clone(), resync_period.0);
+    let looks = resync(cache, snapshot_queue, period, shutdown.clone());
+    tasks.spawn("resync of snapshots", looks);
+    let looks = resync(caches.claims.clone(), claim_queue, period, shutdown);
+    tasks.spawn("resync of claims", looks);
+    let end = term.end().clone();
+    let engines = async {
+        tokio::join!(
+            snapshots.run(worker_threads, end.clone()),
+            claims.run(worker_threads, end.clone()),
+        );
+    };
+    let work = Work {
+        term,
+        tasks,
+        events,
+    };
+    work.run(engines, std::future::pending()).await
 }
 
 /// Fills the caches and keeps them filled.
-fn watch_all(caches: &Caches, client: &Client, shutdown: &CancellationToken) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let (to, end) = (|| client.clone(), || shutdown.clone());
-    tasks.spawn(watch(to(), caches.snapshots.clone(), end()));
-    tasks.spawn(watch(to(), caches.contents.clone(), end()));
-    tasks.spawn(watch(to(), caches.classes.clone(), end()));
-    tasks.spawn(watch(to(), caches.claims.clone(), end()));
-    tasks.spawn(watch(to(), caches.volumes.clone(), end()));
+fn watch_all(caches: &Caches, client: &Client, shutdown: &CancellationToken) -> Tasks {
+    let mut tasks = Tasks::default();
+    watch(&mut tasks, client, &caches.snapshots, shutdown);
+    watch(&mut tasks, client, &caches.contents, shutdown);
+    watch(&mut tasks, client, &caches.classes, shutdown);
+    watch(&mut tasks, client, &caches.claims, shutdown);
+    watch(&mut tasks, client, &caches.volumes, shutdown);
     tasks
 }
 

@@ -41,6 +41,17 @@ pub struct Facts {
     pub held: Seen<()>,
 }
 
+/// Whether somebody holds the object, as [`Facts`] wants to know it.
+///
+/// `all_cached`: everybody who might is in the caches, each first list having been read whole.
+pub const fn held(all_cached: bool, by_somebody: bool) -> Seen<()> {
+    match (all_cached, by_somebody) {
+        (false, _) => Seen::Unknown,
+        (true, true) => Seen::Present(()),
+        (true, false) => Seen::Absent,
+    }
+}
+
 /// What was gathered for one guarded object.
 #[derive(Debug, Clone)]
 pub struct Sighting {

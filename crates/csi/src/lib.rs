@@ -49,7 +49,6 @@ pub use identity::{PluginCapabilities, PluginInfo};
 pub use node::{NodeCapabilities, NodeInfo, Usage, VolumeStats};
 pub use serve::{ServeError, serve};
 pub use socket::{BindError, Listener};
-pub use tonic::Code;
 pub use volumes::{Capacity, Expansion, ListedVolume, Validation, Volume};
 
 /// Messages and services of the specification, generated from `proto/`.

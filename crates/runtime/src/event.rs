@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tintype_core::object::Key;
 use tintype_core::write::Event;
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -30,22 +31,18 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts sending as `component`, until `shutdown`; what was told before is still sent.
-    pub fn start(
-        client: Client,
-        component: &str,
-        clock: Clock,
-        shutdown: CancellationToken,
-    ) -> (Self, tokio::task::JoinHandle<()>) {
+    /// Starts sending as `component`, until [`Events::end`].
+    pub fn start(client: Client, component: &str, clock: Clock) -> (Self, Events) {
         let (sender, receiver) = mpsc::channel(WAITING);
+        let stop = CancellationToken::new();
         let task = tokio::spawn(send_all(
             client,
             component.to_owned(),
             clock,
             receiver,
-            shutdown,
+            stop.clone(),
         ));
-        (Self { sender }, task)
+        (Self { sender }, Events { stop, task })
     }
 
     /// Tells an event.
@@ -53,6 +50,21 @@ impl Recorder {
         if let Err(error) = self.sender.try_send(event) {
             warn!(%error, "an event is dropped: too many wait to be sent");
         }
+    }
+}
+
+/// The task that sends.
+#[derive(Debug)]
+pub struct Events {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Events {
+    /// Stops once those told before are sent, or the API server does not take them.
+    pub async fn end(self) -> Result<(), JoinError> {
+        self.stop.cancel();
+        self.task.await
     }
 }
 
@@ -234,9 +246,8 @@ mod tests {
         let service = tower::service_fn(|_: Request<Body>| {
             std::future::pending::<Result<Response<Body>, kube::Error>>()
         });
-        let shutdown = CancellationToken::new();
         let client = Client::new(service, "default");
-        let (recorder, task) = Recorder::start(client, "test", Clock::start(), shutdown.clone());
+        let (recorder, events) = Recorder::start(client, "test", Clock::start());
         for number in 0..AT_ONCE + 10 {
             recorder.tell(Event {
                 about: Kind::Snapshot,
@@ -250,8 +261,7 @@ mod tests {
         }
         tokio::time::sleep(Duration::from_secs(60)).await;
         let start = Instant::now();
-        shutdown.cancel();
-        task.await.unwrap();
+        events.end().await.unwrap();
         assert_eq!(start.elapsed(), LAST_WORDS);
     }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 pub use candidate::{Candidate, Leadership};
 pub use decide::{Loss, Terms};
-pub use names::{host_name, own_namespace, sanitized};
+pub use names::{host_name, own_namespace};
 
 /// Beyond the duration of its lease a leader may be this late before it counts as ill.
 const TOLERANCE: Duration = Duration::from_secs(20);

@@ -25,7 +25,9 @@ mod queue;
 mod resync;
 mod role;
 mod rows;
+mod tasks;
 mod watch;
+mod work;
 
 pub use apply::{Applier, ApplyError, Reply, fold_reply};
 pub use cache::{Cache, Change, Index};
@@ -33,7 +35,7 @@ pub use chain::Chain;
 pub use clock::Clock;
 pub use definitions::{Kind, KindsError, await_kinds};
 pub use duration::{DurationError, GoDuration};
-pub use event::Recorder;
+pub use event::{Events, Recorder};
 pub use http::HttpError;
 pub use metrics::{
     CallMetrics, LeaderMetrics, Metrics, MetricsError, Operation, Operations, SnapshotType,
@@ -43,4 +45,6 @@ pub use queue::Queue;
 pub use resync::resync;
 pub use role::{Role, RoleError, Term};
 pub use rows::{ClaimRow, Row};
+pub use tasks::{TaskDied, Tasks};
 pub use watch::{watch, watch_labelled};
+pub use work::Work;

@@ -137,8 +137,7 @@ impl Role {
     ) -> Result<Option<Term>, RoleError> {
         let end = self.shutdown.child_token();
         if !self.leader.leader_election {
-            let leadership = None;
-            return Ok(Some(Term { end, leadership }));
+            return Ok(Some(Term::without_lease(end)));
         }
         let flag = &self.leader.leader_election_namespace;
         let config = LeaseConfig {
@@ -178,6 +177,14 @@ impl Role {
 }
 
 impl Term {
+    /// The right of the only replica.
+    pub(crate) const fn without_lease(end: CancellationToken) -> Self {
+        Self {
+            end,
+            leadership: None,
+        }
+    }
+
     /// Cancelled when the work has to end: at the shutdown, or when the lease is lost.
     pub const fn end(&self) -> &CancellationToken {
         &self.end

@@ -12,18 +12,35 @@ use tintype_core::object::{Key, Uid};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{Cache, Chain, Row};
+use crate::{Cache, Chain, Row, Tasks};
 
 /// Watches all objects of the row's kind, in all namespaces, until `shutdown`.
 ///
 /// Lost connections are made anew, with a growing delay; an object that cannot be read is logged
 /// and costs nobody else anything.
-pub async fn watch<R: Row>(client: Client, cache: Arc<Cache<R>>, shutdown: CancellationToken) {
-    watch_labelled(client, cache, None, shutdown).await;
+pub fn watch<R: Row>(
+    tasks: &mut Tasks,
+    client: &Client,
+    cache: &Arc<Cache<R>>,
+    shutdown: &CancellationToken,
+) {
+    watch_labelled(tasks, client, cache, None, shutdown);
 }
 
 /// The same, of objects that have this label (`key=value`) only.
-pub async fn watch_labelled<R: Row>(
+pub fn watch_labelled<R: Row>(
+    tasks: &mut Tasks,
+    client: &Client,
+    cache: &Arc<Cache<R>>,
+    label: Option<String>,
+    shutdown: &CancellationToken,
+) {
+    let (client, cache, shutdown) = (client.clone(), cache.clone(), shutdown.clone());
+    let name = format!("watch of {}", kind_name::<R>());
+    tasks.spawn(name, follow(client, cache, label, shutdown));
+}
+
+async fn follow<R: Row>(
     client: Client,
     cache: Arc<Cache<R>>,
     label: Option<String>,
@@ -114,18 +131,14 @@ mod tests {
         let (cache, shutdown) = (Cache::<Content>::new(vec![]), CancellationToken::new());
         let label = Some("snapshot.storage.kubernetes.io/managed-by=node-1".to_owned());
         let client = Client::new(service, "default");
-        let watching = tokio::spawn(watch_labelled(
-            client,
-            cache.clone(),
-            label,
-            shutdown.clone(),
-        ));
+        let mut tasks = Tasks::default();
+        watch_labelled(&mut tasks, &client, &cache, label, &shutdown);
         cache.synced().await;
         while asked.lock().unwrap().len() < 2 {
             tokio::task::yield_now().await;
         }
         shutdown.cancel();
-        watching.await.unwrap();
+        tasks.ended().await.unwrap();
         for query in asked.lock().unwrap().iter() {
             let wanted = "labelSelector=snapshot.storage.kubernetes.io%2Fmanaged-by%3Dnode-1";
             assert!(query.contains(wanted), "{query}");

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tintype_csi::{Code, Observe};
+use tintype_csi::Observe;
 use tintype_runtime::CallMetrics;
+use tonic::Code;
 
 /// Told of every call.
 #[derive(Debug)]

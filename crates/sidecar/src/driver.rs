@@ -24,8 +24,9 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// The error of a role whose driver went away.
-    pub(crate) fn lost(&self) -> anyhow::Error {
+    /// Waits until the driver goes away, and says so.
+    pub(crate) async fn lost(&self) -> anyhow::Error {
+        self.client.lost().await;
         anyhow::anyhow!(
             "the connection to CSI driver {} is lost; the sidecar ends so that both start afresh",
             self.name
@@ -48,7 +49,7 @@ pub(crate) async fn unless_lost<T>(
 ) -> anyhow::Result<T> {
     tokio::select! {
         done = work => Ok(done),
-        () = driver.client.lost() => Err(driver.lost()),
+        lost = driver.lost() => Err(lost),
     }
 }
 

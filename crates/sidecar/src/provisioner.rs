@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use kube::Client;
+use tintype_api::names::provisioner_lease;
 use tintype_core::claim;
 use tintype_core::retry::Schedule;
 use tintype_csi::v1::controller_service_capability::rpc::Type as Capability;
 use tintype_runtime::flags::labels;
 use tintype_runtime::gates::{CROSS_NAMESPACE, Gates};
-use tintype_runtime::{Applier, Clock, Engine, Metrics, Recorder, Role, resync};
-use tokio::task::JoinSet;
+use tintype_runtime::{Applier, Clock, Engine, Metrics, Recorder, Role, Work, resync};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -64,22 +64,23 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let caches = Caches::new();
     let queues = Queues::default();
     caches.wake(&queues);
-    let mut tasks = JoinSet::new();
-    caches.watch(&client, &mut tasks, &shutdown);
+    let mut tasks = caches.watch(&client, &shutdown);
     tokio::select! {
         () = caches.synced() => {}
         () = shutdown.cancelled() => return Ok(()),
-        () = driver.client.lost() => return Err(driver.lost()),
+        lost = driver.lost() => return Err(lost),
+        death = tasks.died() => return Err(death.into()),
     }
     info!(driver = %driver.name, claims = caches.claims.len(), "caches are filled");
     role.is_ready();
-    let (lease, labels) = (lease_name(&driver.name), labels(leader_election_labels));
+    let (lease, labels) = (
+        provisioner_lease(&driver.name),
+        labels(leader_election_labels),
+    );
     let Some(term) = driver::unless_lost(&driver, role.lead(&lease, labels)).await?? else {
         return Ok(());
     };
 
-    // Events already told are sent even after the others have stopped.
-    let stop_events = CancellationToken::new();
     let identity = format!(
         "{}-{}-{}",
         clock.wall().0,
@@ -87,8 +88,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         driver.name
     );
     let component = format!("{}_{identity}", driver.name);
-    let (recorder, events) =
-        Recorder::start(client.clone(), &component, clock, stop_events.clone());
+    let (recorder, events) = Recorder::start(client.clone(), &component, clock);
     let base = Base {
         caches,
         driver: driver.clone(),
@@ -97,10 +97,14 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         schedule: crate::schedule(retry_interval_start, retry_interval_max),
     };
     let (cache, queue) = (base.caches.claims.clone(), queues.claims.clone());
-    tasks.spawn(resync(cache, queue, resync_period.0, shutdown.clone()));
+    let looks = resync(cache, queue, resync_period.0, shutdown.clone());
+    tasks.spawn("resync of claims", looks);
     let (cache, queue) = (base.caches.volumes.clone(), queues.volumes.clone());
-    tasks.spawn(resync(cache, queue, resync_period.0, shutdown.clone()));
-    let memory = remembered(&role)?;
+    let looks = resync(cache, queue, resync_period.0, shutdown);
+    tasks.spawn("resync of volumes", looks);
+    let memory = Remembered::with_doubts(&role.metrics, |it: &claim::Memory| {
+        it.outcome == claim::Outcome::Uncertain
+    })?;
     let claims = claims::Claims {
         base: base.clone(),
         identity,
@@ -114,23 +118,14 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         &queues,
         Applier::new(client, recorder),
         &role.metrics,
-        (worker_threads, term.end()),
+        (worker_threads, term.end().clone()),
     );
-    let lost = tokio::select! {
-        () = engines => false,
-        () = driver.client.lost() => !shutdown.is_cancelled(),
+    let work = Work {
+        term,
+        tasks,
+        events,
     };
-    stop_events.cancel();
-    events.await?;
-    let ended = term.finish().await;
-    if lost {
-        return Err(driver.lost());
-    }
-    ended?;
-    while let Some(ended) = tasks.join_next().await {
-        ended?;
-    }
-    Ok(())
+    work.run(engines, driver.lost()).await
 }
 
 /// Refuses features that are not there.
@@ -140,23 +135,6 @@ fn check(gates: &Gates) -> anyhow::Result<()> {
         bail!("the feature {CROSS_NAMESPACE} is not supported yet; take the gate out");
     }
     Ok(())
-}
-
-/// What is remembered of claims, and how much of it is in doubt as a metric.
-fn remembered(role: &Role) -> anyhow::Result<Remembered<claim::Memory>> {
-    let memory = Remembered::<claim::Memory>::default();
-    let doubts = memory.clone();
-    role.metrics.gauge(
-        "tintype_uncertain_calls",
-        "Objects whose last call to the driver may have had an effect nobody knows of.",
-        move || doubts.count(|it| it.outcome == claim::Outcome::Uncertain),
-    )?;
-    Ok(memory)
-}
-
-/// external-provisioner's name for the lease of a driver: the driver's own.
-fn lease_name(driver: &str) -> String {
-    driver.replace('/', "-")
 }
 
 /// What every machine of this role stands on.
@@ -175,7 +153,7 @@ async fn run_engines(
     queues: &Queues,
     applier: Applier,
     metrics: &Metrics,
-    (workers, end): (usize, &CancellationToken),
+    (workers, end): (usize, CancellationToken),
 ) {
     let (clock, schedule) = (base.clock, base.schedule);
     let sources = sources::Sources {

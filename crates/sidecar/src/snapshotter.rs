@@ -6,11 +6,12 @@ mod contents;
 
 use anyhow::{Context as _, bail};
 use kube::Client;
+use tintype_api::names::snapshotter_lease;
 use tintype_core::content;
 use tintype_csi::v1::controller_service_capability::rpc::Type as Capability;
 use tintype_runtime::flags::labels;
 use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
-use tintype_runtime::{Applier, Engine, Recorder, Role, resync};
+use tintype_runtime::{Applier, Engine, Recorder, Role, Work, resync};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -71,20 +72,21 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     tokio::select! {
         () = caches.synced() => {}
         () = shutdown.cancelled() => return Ok(()),
-        () = driver.client.lost() => return Err(driver.lost()),
+        lost = driver.lost() => return Err(lost),
+        death = tasks.died() => return Err(death.into()),
     }
     info!(driver = %driver.name, contents = caches.contents.len(), "caches are filled");
     role.is_ready();
-    let (lease, labels) = (lease_name(&driver.name), labels(leader_election_labels));
+    let (lease, labels) = (
+        snapshotter_lease(&driver.name),
+        labels(leader_election_labels),
+    );
     let Some(term) = driver::unless_lost(&driver, role.lead(&lease, labels)).await?? else {
         return Ok(());
     };
 
-    let stop_events = CancellationToken::new();
     let component = format!("csi-snapshotter {}", driver.name);
-    let (recorder, events) =
-        Recorder::start(client.clone(), &component, clock, stop_events.clone());
-    let memory = remembered(&role)?;
+    let (recorder, events) = Recorder::start(client.clone(), &component, clock);
     let machine = contents::Contents {
         cache: caches.contents.clone(),
         classes: caches.classes,
@@ -98,31 +100,19 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
             length: usize::try_from(snapshot_name_uuid_length).ok(),
             extra_metadata: extra_create_metadata,
         },
-        memory,
+        memory: Remembered::with_doubts(&role.metrics, |it: &content::Memory| it.doubt)?,
     };
     let (applier, queue) = (Applier::new(client, recorder), caches.queue.clone());
     let engine = Engine::new(machine, queue, applier, clock, schedule, &role.metrics);
-    tasks.spawn(resync(
-        caches.contents,
-        caches.queue,
-        resync_period.0,
-        shutdown.clone(),
-    ));
-    let lost = tokio::select! {
-        () = engine.run(worker_threads, term.end().clone()) => false,
-        () = driver.client.lost() => !shutdown.is_cancelled(),
+    let looks = resync(caches.contents, caches.queue, resync_period.0, shutdown);
+    tasks.spawn("resync of contents", looks);
+    let engine = engine.run(worker_threads, term.end().clone());
+    let work = Work {
+        term,
+        tasks,
+        events,
     };
-    stop_events.cancel();
-    events.await?;
-    let ended = term.finish().await;
-    if lost {
-        return Err(driver.lost());
-    }
-    ended?;
-    while let Some(ended) = tasks.join_next().await {
-        ended?;
-    }
-    Ok(())
+    work.run(engine, driver.lost()).await
 }
 
 /// Refuses flags that cannot be together, or mean nothing (spec sidecar 3.2).
@@ -146,23 +136,6 @@ fn check(args: &Args) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// What is remembered of contents, and how much of it is in doubt as a metric.
-fn remembered(role: &Role) -> anyhow::Result<Remembered<content::Memory>> {
-    let memory = Remembered::<content::Memory>::default();
-    let doubts = memory.clone();
-    role.metrics.gauge(
-        "tintype_uncertain_calls",
-        "Objects whose last call to the driver may have had an effect nobody knows of.",
-        move || doubts.count(|it| it.doubt),
-    )?;
-    Ok(memory)
-}
-
-/// Upstream's name for the lease of a driver.
-fn lease_name(driver: &str) -> String {
-    format!("external-snapshotter-leader-{driver}")
 }
 
 /// The node whose contents are ours.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Method, Request, StatusCode};
 use kube::Client;
 use serde_json::Value;
+use tintype_api::names::leader_name;
 use tintype_core::object::Key;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -13,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::decide::{Facts, Loss, Sight, Step, decide};
 use super::document::{Document, Writer};
-use super::{LeaseConfig, LeaseLost, Pulse, sanitized};
+use super::{LeaseConfig, LeaseLost, Pulse};
 use crate::event::{Subject, tell_about};
 use crate::metrics::LeaderMetrics;
 use crate::{Chain, Clock};
@@ -58,8 +59,8 @@ impl Candidate {
         pulse: Pulse,
         metrics: LeaderMetrics,
     ) -> Self {
-        config.name = sanitized(&config.name);
-        config.identity = sanitized(&config.identity);
+        config.name = leader_name(&config.name);
+        config.identity = leader_name(&config.identity);
         Self {
             config,
             client,

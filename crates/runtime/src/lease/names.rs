@@ -1,22 +1,10 @@
-//! Names the lease, its namespace and its holder by upstream's rules.
+//! Finds the namespace of a lease and the name of its holder, as upstream does.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 /// Where a pod reads its namespace.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
-
-/// Letters, digits and dashes, not ending with a dash.
-pub fn sanitized(name: &str) -> String {
-    let mut name: String = name
-        .chars()
-        .map(|it| if it.is_ascii_alphanumeric() { it } else { '-' })
-        .collect();
-    if name.ends_with('-') {
-        name.push('X');
-    }
-    name
-}
 
 /// The namespace of the pod this runs in: `POD_NAMESPACE`, the service account's, or `default`.
 pub fn own_namespace() -> String {
@@ -47,23 +35,6 @@ pub fn host_name() -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_made_fit_as_upstream_does() {
-        for (given, expect) in [
-            ("snapshot-controller-7d9-x2", "snapshot-controller-7d9-x2"),
-            (
-                "external-snapshotter-leader-hostpath.csi.k8s.io",
-                "external-snapshotter-leader-hostpath-csi-k8s-io",
-            ),
-            ("node.example.", "node-example-X"),
-            ("a/b_c", "a-b-c"),
-            ("ä", "-X"),
-            ("", ""),
-        ] {
-            assert_eq!(sanitized(given), expect, "{given}");
-        }
-    }
 
     #[test]
     fn the_namespace_is_the_pods_own_or_default() {

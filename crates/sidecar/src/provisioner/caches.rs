@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use kube::Client;
 use tintype_core::object::{ClaimPhase, DataSourceKind, Key, Snapshot, StorageClass, Volume};
-use tintype_runtime::{Cache, ClaimRow, Queue, watch};
-use tokio::task::JoinSet;
+use tintype_runtime::{Cache, ClaimRow, Queue, Tasks, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Index of [`Caches::claims`]: unbound claims by the snapshot they are filled from.
@@ -44,17 +43,13 @@ impl Caches {
     }
 
     /// Starts the watches.
-    pub(super) fn watch(
-        &self,
-        client: &Client,
-        tasks: &mut JoinSet<()>,
-        shutdown: &CancellationToken,
-    ) {
-        let (to, end) = (|| client.clone(), || shutdown.clone());
-        tasks.spawn(watch(to(), self.claims.clone(), end()));
-        tasks.spawn(watch(to(), self.volumes.clone(), end()));
-        tasks.spawn(watch(to(), self.classes.clone(), end()));
-        tasks.spawn(watch(to(), self.snapshots.clone(), end()));
+    pub(super) fn watch(&self, client: &Client, shutdown: &CancellationToken) -> Tasks {
+        let mut tasks = Tasks::default();
+        watch(&mut tasks, client, &self.claims, shutdown);
+        watch(&mut tasks, client, &self.volumes, shutdown);
+        watch(&mut tasks, client, &self.classes, shutdown);
+        watch(&mut tasks, client, &self.snapshots, shutdown);
+        tasks
     }
 
     pub(super) async fn synced(&self) {

@@ -7,7 +7,7 @@ use tintype_api::keys;
 use tintype_core::guard::{self, Sighting, Step, Waiting};
 use tintype_core::object::Key;
 use tintype_core::write::{Kind, Write};
-use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
+use tintype_core::{Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Machine, Reply, fold_reply};
 
 use super::caches::{BY_SNAPSHOT, Caches};
@@ -32,11 +32,7 @@ impl Machine for Sources {
             kind: Kind::Snapshot,
             finalizer: keys::FINALIZER_PROVISIONER,
             object: self.caches.snapshots.get(key).map(|it| it.meta.clone()),
-            held: match (self.caches.claims.is_synced(), held) {
-                (false, _) => Seen::Unknown,
-                (true, true) => Seen::Present(()),
-                (true, false) => Seen::Absent,
-            },
+            held: guard::held(self.caches.claims.is_synced(), held),
         }
     }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use kube::Client;
 use tintype_api::keys;
 use tintype_core::object::{Class, Content, Key};
-use tintype_runtime::{Cache, Queue, watch, watch_labelled};
-use tokio::task::JoinSet;
+use tintype_runtime::{Cache, Queue, Tasks, watch, watch_labelled};
 use tokio_util::sync::CancellationToken;
 
 /// Index of [`Caches::contents`]: those that still need their class, by class.
@@ -38,12 +37,11 @@ impl Caches {
         client: &Client,
         node: Option<&str>,
         shutdown: &CancellationToken,
-    ) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
+    ) -> Tasks {
+        let mut tasks = Tasks::default();
         let label = node.map(|it| format!("{}={it}", keys::LABEL_MANAGED_BY));
-        let (to, end) = (|| client.clone(), || shutdown.clone());
-        tasks.spawn(watch_labelled(to(), self.contents.clone(), label, end()));
-        tasks.spawn(watch(to(), self.classes.clone(), end()));
+        watch_labelled(&mut tasks, client, &self.contents, label, shutdown);
+        watch(&mut tasks, client, &self.classes, shutdown);
         tasks
     }
 

@@ -15,6 +15,7 @@ use tintype_core::write::Write;
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_csi::{CallError, Snapshot, v1};
 use tintype_runtime::{Cache, Clock, Machine, Reply, fold_reply};
+use tonic::Code;
 use tracing::{info, warn};
 
 use crate::driver::Driver;
@@ -208,7 +209,7 @@ impl Contents {
 
     fn failed(&self, seen: &mut Sighting, what: &str, error: &CallError) {
         // A name that is taken says that something was made under it.
-        let outcome = if error.is_uncertain() || error.code == tintype_csi::Code::AlreadyExists {
+        let outcome = if error.is_uncertain() || error.code == Code::AlreadyExists {
             Outcome::Uncertain
         } else {
             Outcome::Refused
