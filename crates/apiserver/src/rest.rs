@@ -238,11 +238,14 @@ impl Api {
             target: &target,
             converter: Converter::new(&target),
         };
-        let mut reply = call.dispatch(&parts.method, body).await?;
+        let mut answer = call.dispatch(&parts.method, body).await;
         if let Some(warning) = &target.version.deprecation {
-            reply.warnings.push(warning.clone());
+            match &mut answer {
+                Ok(reply) => reply.warnings.push(warning.clone()),
+                Err(failure) => failure.warnings.push(warning.clone()),
+            }
         }
-        Ok(reply)
+        answer
     }
 
     /// What must be true before the first request: the namespaces everybody expects, and

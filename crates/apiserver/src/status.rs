@@ -49,6 +49,8 @@ pub(crate) struct Failure {
     details: Option<Map<String, Value>>,
     /// Answered as text, as a server without such a path does.
     pub plain: bool,
+    /// What was noticed before it failed.
+    pub warnings: Vec<String>,
 }
 
 impl Failure {
@@ -59,6 +61,7 @@ impl Failure {
             message: message.into(),
             details: None,
             plain: false,
+            warnings: Vec::new(),
         }
     }
 
@@ -71,6 +74,11 @@ impl Failure {
         self.details
             .get_or_insert_default()
             .insert("causes".into(), causes.clone());
+        self
+    }
+
+    pub(crate) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
         self
     }
 

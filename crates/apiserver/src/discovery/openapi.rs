@@ -46,7 +46,12 @@ pub(super) fn serve(
                 .push((VARY, HeaderValue::from_static("Accept, Accept-Encoding")));
             Ok(tagged(reply, &tag))
         }
-        ["v3"] => Ok(Reply::raw(StatusCode::OK, openapi::v3_index(&crds).into())),
+        // A real server lets the type of this one document be guessed from its text.
+        ["v3"] => Ok(Reply::bytes(
+            StatusCode::OK,
+            "text/plain; charset=utf-8",
+            openapi::v3_index(&crds).into(),
+        )),
         ["v3", place @ ..] => {
             let place = place.join("/");
             let tag = openapi::v3_hash(&place, &crds).ok_or_else(Failure::no_such_page)?;

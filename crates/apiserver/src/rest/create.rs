@@ -28,8 +28,10 @@ impl Call<'_> {
         let options = WriteOptions::parse(self.query, "CreateOptions")?;
         let decoded = body::decode(self.headers, &bytes, &self.target.resource.kind)?;
         let incoming = self.take_in(decoded, options.field_validation)?;
-        let reply = self.create_object(incoming.object, options.dry_run).await?;
-        Ok(reply.with_warnings(incoming.warnings))
+        match self.create_object(incoming.object, options.dry_run).await {
+            Ok(reply) => Ok(reply.with_warnings(incoming.warnings)),
+            Err(failure) => Err(failure.with_warnings(incoming.warnings)),
+        }
     }
 
     /// Creates an object that was taken in.

@@ -31,14 +31,23 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Decoded, serde_json::Error> {
     })
 }
 
-pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, serde_yaml_ng::Error> {
+/// Plain scalars are read by YAML 1.1, as in Kubernetes: `y`, `no` and `on` are booleans, `010` is 8.
+pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, Box<serde_saphyr::Error>> {
     let duplicates = RefCell::new(Vec::new());
-    let deserializer = serde_yaml_ng::Deserializer::from_slice(bytes);
-    let value = Node {
-        path: "",
-        duplicates: &duplicates,
-    }
-    .deserialize(deserializer)?;
+    let options = serde_saphyr::options! {
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    };
+    let value =
+        serde_saphyr::with_deserializer_from_slice_with_options(bytes, options, |deserializer| {
+            let node = Node {
+                path: "",
+                duplicates: &duplicates,
+            };
+            node.deserialize(deserializer)
+        })
+        .map_err(Box::new)?;
     Ok(Decoded {
         value,
         duplicates: duplicates.into_inner(),
@@ -213,6 +222,41 @@ mod tests {
             json!({"a": {"1": "x"}, "b": [null, true, 3], "c": "text\n"})
         );
         assert!(yaml(b"a: [").is_err());
+        let twice = yaml(b"metadata: {name: a, name: b}").unwrap();
+        assert_eq!(twice.value, json!({"metadata": {"name": "b"}}));
+        assert_eq!(twice.duplicates, ["metadata.name"]);
+    }
+
+    #[test]
+    fn reads_plain_scalars_of_yaml_by_its_first_version() {
+        let decoded =
+            yaml(b"[y, No, on, 'y', \"no\", 010, 0x10, 1_000, 1.5, 1e3, ~, null, 2024-01-01, x]");
+        assert_eq!(
+            decoded.unwrap().value,
+            json!([
+                true,
+                false,
+                true,
+                "y",
+                "no",
+                8,
+                16,
+                1000,
+                1.5,
+                1000,
+                null,
+                null,
+                "2024-01-01",
+                "x"
+            ])
+        );
+        let merged = yaml(b"a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n").unwrap();
+        assert_eq!(merged.value["b"], json!({"x": 3, "true": 2}));
+        let bomb = (1..40).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
+            let m = n - 1;
+            format!("{text}a{n}: &a{n} [*a{m}, *a{m}]\n")
+        });
+        assert!(yaml(bomb.as_bytes()).is_err());
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl From<Failure> for Reply {
         if failure.plain {
             return Self::text(failure.code, failure.message());
         }
-        Self::json(failure.code, &failure.status())
+        Self::json(failure.code, &failure.status()).with_warnings(failure.warnings)
     }
 }
 

@@ -58,8 +58,10 @@ impl Call<'_> {
             && strategy::created_by_update(self.target)
             && self.info.subresource.is_empty()
         {
-            let reply = self.create_object(incoming.object, options.dry_run).await?;
-            return Ok(reply.with_warnings(incoming.warnings));
+            return match self.create_object(incoming.object, options.dry_run).await {
+                Ok(reply) => Ok(reply.with_warnings(incoming.warnings)),
+                Err(failure) => Err(failure.with_warnings(incoming.warnings)),
+            };
         }
         let (object, warnings) = (incoming.object, incoming.warnings);
         let wanted = |_: &Value| {
@@ -133,31 +135,43 @@ impl Call<'_> {
         for _ in 0..TRIES {
             let stored = self.stored(&self.key())?;
             let old = self.converter.value(&stored);
-            let Wanted {
-                object: mut new,
-                warnings,
-            } = wanted(&old)?;
-            self.check_preconditions(&new, &stored, &old)?;
-            strategy::carry_over(self.target, part, &mut new, &old);
-            admission::admit(self, &mut new, Some(&old))?;
-            let errors = self.complete(part, &mut new, Some(&old));
-            if !errors.is_empty() {
-                return Err(Failure::invalid(
-                    &self.target.about_kind(&self.info.name),
-                    &errors,
-                ));
-            }
-            if options.dry_run {
-                let reply = present::value(self, StatusCode::OK, &new)?;
-                return Ok(reply.with_warnings(warnings));
-            }
-            match self.store_changed(&stored, &new).await {
-                Ok(reply) => return Ok(reply?.with_warnings(warnings)),
-                Err(WriteError::Changed | WriteError::Missing | WriteError::Exists) => {}
-                Err(error @ WriteError::Disk(_)) => return Err(Failure::internal(error)),
+            let Wanted { object, warnings } = wanted(&old)?;
+            match self.write_once(part, options, &stored, &old, object).await {
+                Ok(Some(reply)) => return Ok(reply.with_warnings(warnings)),
+                Ok(None) => {}
+                Err(failure) => return Err(failure.with_warnings(warnings)),
             }
         }
         Err(Failure::modified(&self.target.about(&self.info.name)))
+    }
+
+    /// Writes `new` over what was read; none if it is no longer that.
+    async fn write_once(
+        &self,
+        part: Part,
+        options: &WriteOptions,
+        stored: &Object,
+        old: &Value,
+        mut new: Value,
+    ) -> Result<Option<Reply>, Failure> {
+        self.check_preconditions(&new, stored, old)?;
+        strategy::carry_over(self.target, part, &mut new, old);
+        admission::admit(self, &mut new, Some(old))?;
+        let errors = self.complete(part, &mut new, Some(old));
+        if !errors.is_empty() {
+            return Err(Failure::invalid(
+                &self.target.about_kind(&self.info.name),
+                &errors,
+            ));
+        }
+        if options.dry_run {
+            return present::value(self, StatusCode::OK, &new).map(Some);
+        }
+        match self.store_changed(stored, &new).await {
+            Ok(reply) => reply.map(Some),
+            Err(WriteError::Changed | WriteError::Missing | WriteError::Exists) => Ok(None),
+            Err(error @ WriteError::Disk(_)) => Err(Failure::internal(error)),
+        }
     }
 
     fn check_preconditions(
