@@ -3,7 +3,7 @@
 //! Knows nothing of HTTP semantics, formats or limits.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,25 +77,34 @@ impl HttpBody for Until {
     }
 }
 
-/// The client sent nothing for too long while its request body was awaited.
-#[derive(Debug, thiserror::Error)]
-#[error("no byte of the request body arrived for {} s", .0.as_secs())]
-pub(crate) struct BodyStalled(Duration);
+/// The client was too slow to send its request body.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum BodyStalled {
+    #[error("no byte of the request body arrived for {} s", .0.as_secs())]
+    Silent(Duration),
+    #[error("the request body had not arrived whole after {} s", .0.as_secs())]
+    Slow(Duration),
+}
 
-/// A request body that fails once the client has been silent for too long.
+/// A request body that fails once the client has been silent for too long, or takes too long in all.
 #[derive(Debug)]
 pub(crate) struct Impatient<B> {
     inner: B,
     patience: Duration,
+    longest: Duration,
+    end: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<B> Impatient<B> {
-    pub(crate) fn new(inner: B, patience: Duration) -> Self {
+    /// `patience` is for the next byte, `longest` for all of them.
+    pub(crate) fn new(inner: B, patience: Duration, longest: Duration) -> Self {
         Self {
             inner,
             patience,
-            timer: Box::pin(sleep(patience)),
+            longest,
+            end: Instant::now() + longest,
+            timer: Box::pin(sleep(patience.min(longest))),
         }
     }
 }
@@ -112,15 +121,21 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-            let deadline = Instant::now() + self.patience;
+        let now = Instant::now();
+        if now < self.end
+            && let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context)
+        {
+            let deadline = (now + self.patience).min(self.end);
             self.timer.as_mut().reset(deadline);
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        match self.timer.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(Box::new(BodyStalled(self.patience))))),
-            Poll::Pending => Poll::Pending,
-        }
+        ready!(self.timer.as_mut().poll(context));
+        let stalled = if Instant::now() >= self.end {
+            BodyStalled::Slow(self.longest)
+        } else {
+            BodyStalled::Silent(self.patience)
+        };
+        Poll::Ready(Some(Err(Box::new(stalled))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -141,11 +156,33 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_ends_its_request_body_with_an_error() {
         let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, BoxError>>());
-        let error = Impatient::new(silent, Duration::from_secs(30))
+        let patience = Duration::from_secs(30);
+        let error = Impatient::new(silent, patience, patience * 2)
             .collect()
             .await
             .expect_err("nothing ever arrives");
-        assert!(error.is::<BodyStalled>());
+        assert_eq!(
+            error.downcast_ref(),
+            Some(&BodyStalled::Silent(patience)),
+            "{error}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_byte_by_byte_is_not_waited_for_for_ever() {
+        let start = Instant::now();
+        let trickle = stream::unfold((), |()| async {
+            sleep(Duration::from_secs(9)).await;
+            Some((Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"x"))), ()))
+        });
+        let longest = Duration::from_secs(60);
+        let body = StreamBody::new(Box::pin(trickle));
+        let error = Impatient::new(body, Duration::from_secs(30), longest)
+            .collect()
+            .await
+            .expect_err("it never ends");
+        assert_eq!(error.downcast_ref(), Some(&BodyStalled::Slow(longest)));
+        assert_eq!(start.elapsed(), longest);
     }
 
     #[tokio::test]
@@ -169,7 +206,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_arrives_passes_unchanged() {
-        let body = Impatient::new(Full::new(Bytes::from("hello")), Duration::from_secs(30));
+        let body = Impatient::new(
+            Full::new(Bytes::from("hello")),
+            Duration::from_secs(30),
+            Duration::from_secs(60),
+        );
         let bytes = body.collect().await.expect("complete").to_bytes();
         assert_eq!(bytes, "hello");
     }

@@ -33,5 +33,5 @@ pub use auth::PeerVerifierError;
 pub use body::{Body, BoxError};
 pub use local::LocalService;
 pub use pki::PkiError;
-pub use server::{Config, OpenError, Server};
+pub use server::{Config, OpenError, PartEnded, Server};
 pub use store::OpenError as StoreError;

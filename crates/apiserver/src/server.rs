@@ -2,13 +2,15 @@
 //!
 //! Knows nothing of requests; the public face of the crate.
 
+mod supervised;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authorizer, PeerVerifier, PeerVerifierError, Rbac, service_account};
@@ -20,6 +22,8 @@ use crate::pki::{self, ClientCertificate, Pki, PkiError};
 use crate::rest::{Api, StoredRoles};
 use crate::store;
 use crate::tls::Tls;
+pub use supervised::PartEnded;
+use supervised::Supervised;
 
 /// Where a server keeps its data, and where it listens.
 #[derive(Debug, Clone)]
@@ -59,6 +63,8 @@ struct Inner {
     tls: Tls,
     admin: ClientCertificate,
     listener: Mutex<Option<TcpListener>>,
+    /// The first controller that died.
+    dead: watch::Sender<Option<PartEnded>>,
 }
 
 impl Server {
@@ -90,6 +96,7 @@ impl Server {
                 tls,
                 admin,
                 listener: Mutex::new(None),
+                dead: watch::Sender::new(None),
             }),
         })
     }
@@ -97,6 +104,7 @@ impl Server {
     /// Listens; connections wait until [`Server::serve`]. Gives the address with the port that was taken.
     pub async fn bind(&self) -> io::Result<SocketAddr> {
         let addr = self.inner.addr;
+        allow_many_connections();
         let listener = TcpListener::bind(addr).await.map_err(|error| {
             let why = match error.kind() {
                 io::ErrorKind::AddrInUse => {
@@ -141,12 +149,8 @@ impl Server {
     }
 
     /// Starts the controllers that every cluster has; they end with `shutdown`.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "callers hand a token over, as to `serve`"
-    )]
     pub fn spawn_controllers(&self, shutdown: CancellationToken) {
-        let mut tasks = JoinSet::new();
+        let mut controllers = Supervised::default();
         for role in Role::ALL {
             let user = service_account("kube-system", role.account());
             let groups = [
@@ -154,15 +158,31 @@ impl Server {
                 "system:serviceaccounts:kube-system",
             ];
             let client = LocalClient::new(self.local(&user, &groups));
-            controllers::spawn(role, client, shutdown.clone(), &mut tasks);
+            let running = controllers::run(role, client, shutdown.clone());
+            controllers.spawn(format!("the controller {}", role.account()), running);
         }
+        let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
-            while let Some(ended) = tasks.join_next().await {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "a controller died");
-                }
+            if let Some(ended) = controllers.first_end(&shutdown).await {
+                inner.dead.send_replace(Some(ended));
             }
         });
+    }
+
+    /// Returns once a part has died that cannot be done without: a controller, or the store's writer.
+    /// What still answers is not to be trusted with more.
+    pub async fn closed(&self) -> PartEnded {
+        let mut dead = self.inner.dead.subscribe();
+        let writer = PartEnded {
+            part: "the store's writer".into(),
+            why: "it panicked".into(),
+        };
+        tokio::select! {
+            found = dead.wait_for(Option::is_some) => {
+                found.ok().and_then(|found| found.clone()).unwrap_or(writer)
+            }
+            () = self.inner.api.store.ended() => writer,
+        }
     }
 
     fn listener(&self) -> std::sync::MutexGuard<'_, Option<TcpListener>> {
@@ -170,6 +190,19 @@ impl Server {
             .listener
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection is a file to the system, which lets a process have few unless asked; the ceiling that
+/// it may ask for is the administrator's.
+fn allow_many_connections() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::debug!(%error, "cannot raise the limit of open files");
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Accepts TLS connections and hands each request on, with the client's certificate, to a service.
 //!
-//! Cuts off clients that are slow to shake hands, to send a head or to send a body, and ends everything within a
-//! second of shutdown. Knows nothing of users or of the Kubernetes API.
+//! Cuts off clients that are slow to shake hands, to send a head, to send a body or to take an answer, and ends
+//! everything within a second of shutdown. Knows nothing of users or of the Kubernetes API.
 
 mod handshake;
+mod stalled;
 
 use std::convert::Infallible;
 use std::io;
@@ -23,11 +24,15 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{PeerCertificate, PeerVerifier};
 use crate::body::{self, Body, Impatient};
 use crate::pki::{self, Pki};
+use stalled::Stalled;
 
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// Also ends connections that idle; clients open a new one when they need it.
 const HEAD_PATIENCE: Duration = Duration::from_secs(32);
+/// For the next byte of a body.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
+/// For all of it; what Kubernetes gives a whole request.
+const WHOLE_BODY_PATIENCE: Duration = Duration::from_secs(60);
 /// How long requests under way may take to end after shutdown was asked for.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(700);
 /// How long to wait before accepting again when the process has run out of file descriptors.
@@ -124,7 +129,7 @@ async fn refused(error: &io::Error) {
 async fn connection<A: Answer>(entrance: Arc<Entrance<A>>, stream: TcpStream) {
     // Small writes, such as watch events, must not wait for more; failing to say so costs only time.
     let _ = stream.set_nodelay(true);
-    let handshake = entrance.tls.acceptor.accept(stream);
+    let handshake = entrance.tls.acceptor.accept(Stalled::new(stream));
     let handshake = tokio::time::timeout(HANDSHAKE_PATIENCE, handshake);
     let stream = tokio::select! {
         () = entrance.shutdown.cancelled() => return,
@@ -162,7 +167,8 @@ async fn request_of<A: Answer>(
     peer: Option<PeerCertificate>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(|body| body::boxed(Impatient::new(body, BODY_PATIENCE)));
+    let mut request =
+        request.map(|body| body::boxed(Impatient::new(body, BODY_PATIENCE, WHOLE_BODY_PATIENCE)));
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer);
     }

@@ -3,7 +3,6 @@
 //! A watcher holds no queue: it reads from the store's window where it stopped. One that reads
 //! too slowly finds its place forgotten, is told 410 and starts anew. Does not read requests.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +20,18 @@ use crate::body::Body;
 use crate::rest::{Call, Rendering, Reply, Selection};
 use crate::schema::error::FieldError;
 use crate::status::Failure;
-use crate::store::{Event, Expired, Object, Store};
+use crate::store::{Bounds, Event, Expired, Object, Store};
 
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// The last bookmark comes so long before the end, so that the next watch begins there.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// A watch without a timeout ends by itself after 30 to 60 minutes, as in Kubernetes.
 const LONGEST_SECS: std::ops::Range<u64> = 1800..3600;
-/// How many changes are read at once.
-const BATCH: usize = 64;
+/// How much is read at once; a reader that does not take it holds this and no more.
+const BATCH: Bounds = Bounds {
+    events: 64,
+    bytes: 256 << 10,
+};
 const INITIAL_END: &str = "k8s.io/initial-events-end";
 
 struct Watcher {
@@ -46,7 +50,10 @@ struct Watcher {
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
-    ready: VecDeque<Bytes>,
+    /// Read, but not told yet.
+    events: std::vec::IntoIter<Event>,
+    /// Told, but not sent yet: one line.
+    ready: Option<Bytes>,
     closing: CancellationToken,
     ended: CancellationToken,
     over: bool,
@@ -62,6 +69,7 @@ pub(crate) fn serve(call: &Call<'_>) -> Result<Reply, Failure> {
     let bookmarks = call.query.flag("allowWatchBookmarks");
     let (reached, initial, mark_initial) = beginning(call, &store, bookmarks)?;
     let resource = &call.target.resource;
+    let deadline = deadline(call)?;
     let watcher = Watcher {
         bucket: call.bucket().clone(),
         prefix: call.prefix(),
@@ -72,9 +80,10 @@ pub(crate) fn serve(call: &Call<'_>) -> Result<Reply, Failure> {
         initial: initial.into_iter(),
         mark_initial,
         bookmarks,
-        next_bookmark: Instant::now() + BOOKMARK_EVERY,
-        deadline: deadline(call)?,
-        ready: VecDeque::new(),
+        next_bookmark: next_bookmark(deadline),
+        deadline,
+        events: Vec::new().into_iter(),
+        ready: None,
         closing: call.closing(),
         ended: resource.ended.clone(),
         store,
@@ -91,6 +100,14 @@ fn deadline(call: &Call<'_>) -> Result<Instant, Failure> {
     let seconds = asked.unwrap_or_else(|| rand::rng().random_range(LONGEST_SECS));
     // A year stands for any longer time.
     Ok(Instant::now() + Duration::from_secs(seconds.min(365 * 24 * 3600)))
+}
+
+fn next_bookmark(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    match deadline.checked_sub(LAST_BOOKMARK) {
+        Some(last) if last > now => last.min(now + BOOKMARK_EVERY),
+        _ => now + BOOKMARK_EVERY,
+    }
 }
 
 /// From which resourceVersion on, and after which objects; and whether a bookmark ends those.
@@ -155,11 +172,15 @@ impl Watcher {
     /// The next chunk; none once the watch is over.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(bytes) = self.ready.pop_front() {
+            if let Some(bytes) = self.ready.take() {
                 return Some(bytes);
             }
             if self.over {
                 return None;
+            }
+            if let Some(event) = self.events.next() {
+                self.tell(&event);
+                continue;
             }
             if let Some(object) = self.initial.next() {
                 if self.selection.matches(&object) {
@@ -167,17 +188,26 @@ impl Watcher {
                 }
                 continue;
             }
+            // An exhausted iterator still holds its allocation.
+            self.initial = Vec::new().into_iter();
             if std::mem::take(&mut self.mark_initial) {
                 self.bookmark(true);
+                continue;
+            }
+            // All that was read is told. On a busy resource there is always more.
+            if self.must_end() {
+                return None;
+            }
+            if self.bookmarks && Instant::now() >= self.next_bookmark {
+                self.next_bookmark = next_bookmark(self.deadline);
+                self.bookmark(false);
                 continue;
             }
             match self.store.since(&self.bucket, self.reached, BATCH) {
                 Err(expired) => self.expire(expired),
                 Ok((events, reached)) => {
                     let waiting = events.is_empty();
-                    for event in &events {
-                        self.tell(event);
-                    }
+                    self.events = events.into_iter();
                     self.reached = reached;
                     if waiting {
                         self.wait().await;
@@ -187,24 +217,18 @@ impl Watcher {
         }
     }
 
+    fn must_end(&self) -> bool {
+        self.closing.is_cancelled() || self.ended.is_cancelled() || Instant::now() >= self.deadline
+    }
+
     /// Waits for news, for a bookmark to be due, or for the end.
     async fn wait(&mut self) {
         tokio::select! {
-            biased;
-            () = self.closing.cancelled() => self.over = true,
             changed = self.news.changed() => self.over = changed.is_err(),
-            () = self.ended.cancelled() => self.over = true,
-            () = sleep_until(self.deadline) => self.over = true,
-            () = sleep_until(self.next_bookmark), if self.bookmarks => {
-                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
-                // Nothing happened up to here, or it would have been told.
-                if let Ok((events, reached)) = self.store.since(&self.bucket, self.reached, 1)
-                    && events.is_empty()
-                {
-                    self.reached = reached;
-                    self.bookmark(false);
-                }
-            }
+            () = self.closing.cancelled() => {}
+            () = self.ended.cancelled() => {}
+            () = sleep_until(self.deadline) => {}
+            () = sleep_until(self.next_bookmark), if self.bookmarks => {}
         }
     }
 
@@ -255,6 +279,6 @@ impl Watcher {
         line.extend_from_slice(b"\",\"object\":");
         line.extend_from_slice(json);
         line.extend_from_slice(b"}\n");
-        self.ready.push_back(line.into());
+        self.ready = Some(line.into());
     }
 }

@@ -146,6 +146,14 @@ impl Cluster {
             ("the API server", Ok(()))
         });
         self.server.spawn_controllers(self.end_rest.clone());
+        let (server, end) = (self.server.clone(), self.end_rest.clone());
+        self.rest.spawn(async move {
+            let ended = tokio::select! {
+                () = end.cancelled() => Ok(()),
+                part = server.closed() => Err(part.into()),
+            };
+            ("a part of the API server", ended)
+        });
         roles::driver(
             &mut self.rest,
             driver,

@@ -11,7 +11,8 @@ mod protection;
 mod resources;
 mod serviceaccounts;
 
-use tokio::task::JoinSet;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::local::LocalClient;
@@ -49,54 +50,34 @@ impl Role {
     }
 }
 
-/// Starts one controller; it ends with `stop`.
-pub(crate) fn spawn(
+/// Runs one controller; it ends with `stop`.
+pub(crate) fn run(
     role: Role,
     client: LocalClient,
     stop: CancellationToken,
-    tasks: &mut JoinSet<()>,
-) {
+) -> BoxFuture<'static, ()> {
+    use engine::run;
     match role {
         Role::Binder => {
             let binder = binder::Binder::default();
-            tasks.spawn(engine::run(binder, binder::collections(), client, stop))
+            run(binder, binder::collections(), client, stop).boxed()
         }
         Role::ClaimProtection => {
             let watched = protection::Claims::collections();
-            tasks.spawn(engine::run(
-                protection::Claims::default(),
-                watched,
-                client,
-                stop,
-            ))
+            run(protection::Claims::default(), watched, client, stop).boxed()
         }
         Role::VolumeProtection => {
             let watched = protection::Volumes::collections();
-            tasks.spawn(engine::run(
-                protection::Volumes::default(),
-                watched,
-                client,
-                stop,
-            ))
+            run(protection::Volumes::default(), watched, client, stop).boxed()
         }
         Role::Namespaces => {
             let controller = namespaces::Namespaces::default();
-            tasks.spawn(engine::run(
-                controller,
-                namespaces::collections(),
-                client,
-                stop,
-            ))
+            run(controller, namespaces::collections(), client, stop).boxed()
         }
-        Role::GarbageCollector => tasks.spawn(gc::run(client, stop)),
+        Role::GarbageCollector => gc::run(client, stop).boxed(),
         Role::ServiceAccounts => {
             let controller = serviceaccounts::ServiceAccounts::default();
-            tasks.spawn(engine::run(
-                controller,
-                serviceaccounts::collections(),
-                client,
-                stop,
-            ))
+            run(controller, serviceaccounts::collections(), client, stop).boxed()
         }
-    };
+    }
 }

@@ -3,8 +3,11 @@
 mod bodies;
 mod crud;
 mod definitions;
+mod full_disk;
+mod histories;
 mod lists;
 mod openapi;
+mod reflectors;
 mod watches;
 
 use std::sync::Arc;
@@ -12,12 +15,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Api;
 use crate::auth::{Attributes, Authorizer, Decision, User};
 use crate::body::{self, Body};
+use crate::store::{Bounds, Store};
 
 struct Everybody;
 
@@ -32,10 +38,29 @@ impl Authorizer for Everybody {
     }
 }
 
-/// An API over a folder that lasts as long as the test.
+/// An API over a store that lasts as long as the test.
 struct World {
     api: Arc<Api>,
-    dir: TempDir,
+    place: Place,
+}
+
+/// What outlives a restart.
+enum Place {
+    Folder(TempDir),
+    Memory(Arc<dyn StorageBackend>, Bounds),
+}
+
+impl Place {
+    fn open(&self) -> Arc<Api> {
+        let everybody = |_: &Store| -> Arc<dyn Authorizer> { Arc::new(Everybody) };
+        match self {
+            Self::Folder(dir) => Api::open(dir.path(), everybody).unwrap(),
+            Self::Memory(backend, bounds) => {
+                let store = Store::open_backend(backend.clone(), *bounds).unwrap();
+                Api::over(store, everybody)
+            }
+        }
+    }
 }
 
 /// What came back.
@@ -47,17 +72,30 @@ struct Answer {
 
 impl World {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let api = open(&dir);
-        Self { api, dir }
+        Self::over(Place::Folder(tempfile::tempdir().unwrap()))
     }
 
-    /// Stops and starts over the same folder.
+    /// Over a file in memory, with watches that look back so far.
+    fn in_memory(bounds: Bounds) -> Self {
+        Self::over_backend(Arc::new(InMemoryBackend::new()), bounds)
+    }
+
+    fn over_backend(backend: Arc<dyn StorageBackend>, bounds: Bounds) -> Self {
+        Self::over(Place::Memory(backend, bounds))
+    }
+
+    fn over(place: Place) -> Self {
+        Self {
+            api: place.open(),
+            place,
+        }
+    }
+
+    /// Stops and starts over the same bytes. Nobody may hold a watch still.
     fn restart(self) -> Self {
-        let Self { api, dir } = self;
+        let Self { api, place } = self;
         drop(api);
-        let api = open(&dir);
-        Self { api, dir }
+        Self::over(place)
     }
 
     async fn raw(
@@ -127,10 +165,6 @@ impl Answer {
         assert_eq!(self.code, code, "{:#}", self.body);
         self.body
     }
-}
-
-fn open(dir: &TempDir) -> Arc<Api> {
-    Api::open(dir.path(), |_| Arc::new(Everybody)).unwrap()
 }
 
 fn config_map(name: &str) -> Value {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::Shared;
 use super::disk::{Change, Disk};
@@ -64,6 +64,7 @@ pub(super) struct Request {
 pub(super) struct Queue {
     sender: Option<Sender<Request>>,
     committer: Option<thread::JoinHandle<()>>,
+    ended: watch::Receiver<()>,
 }
 
 impl Queue {
@@ -76,9 +77,12 @@ impl Queue {
     ) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
         let shared = Arc::downgrade(shared);
+        let (alive, ended) = watch::channel(());
         let committer = thread::Builder::new()
             .name("store-commit".into())
             .spawn(move || {
+                // Dropped even by a panic.
+                let _alive = alive;
                 Committer {
                     shared,
                     disk,
@@ -91,7 +95,14 @@ impl Queue {
         Ok(Self {
             sender: Some(sender),
             committer: Some(committer),
+            ended,
         })
+    }
+
+    /// Returns once the committer has ended, by itself.
+    pub(super) async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
     }
 
     pub(super) async fn send(&self, write: Write) -> Result<Arc<Object>, WriteError> {
@@ -223,6 +234,7 @@ impl Committer {
             shared.publish(batch.events);
         }
         for (reply, answer) in batch.replies {
+            // Refusals too: they may have looked at what a failed batch was to bring.
             let answer = match &failure {
                 Some(failure) => Err(failure.clone()),
                 None => answer,

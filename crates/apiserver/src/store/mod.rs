@@ -26,7 +26,7 @@ use tokio::sync::watch;
 pub(crate) use commit::{Expect, Write, WriteError};
 pub(crate) use object::{Draft, Object};
 pub use open::OpenError;
-pub(crate) use window::{Event, Expired};
+pub(crate) use window::{Bounds, Event, Expired};
 
 use commit::Queue;
 use disk::{Disk, DiskError, Loaded};
@@ -49,6 +49,7 @@ struct State {
     rv: u64,
     /// Windows begin here: what happened in an earlier run is not kept.
     opened_at: u64,
+    bounds: Bounds,
     buckets: HashMap<Arc<str>, Bucket>,
 }
 
@@ -70,30 +71,39 @@ impl Store {
     /// Opens the store in a folder, which is made if it is not there.
     pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
         let (lock, disk, loaded) = open::open_dir(dir)?;
-        Self::start(disk, loaded, lock).map_err(|source| OpenError::Io {
+        Self::start(disk, loaded, Bounds::default(), lock).map_err(|source| OpenError::Io {
             action: "start the writer of",
             path: dir.to_owned(),
             source,
         })
     }
 
-    /// Opens the store over any storage, for tests that cut the power.
+    /// Opens the store over any storage, for tests that cut the power, fill the disk or compact.
     #[cfg_attr(not(test), expect(dead_code, reason = "the seam for fault tests"))]
-    pub(crate) fn open_backend(backend: Arc<dyn StorageBackend>) -> Result<Self, DiskError> {
+    pub(crate) fn open_backend(
+        backend: Arc<dyn StorageBackend>,
+        bounds: Bounds,
+    ) -> Result<Self, DiskError> {
         let (disk, loaded) = Disk::open(backend, None)?;
-        Ok(Self::start(disk, loaded, ())?)
+        Ok(Self::start(disk, loaded, bounds, ())?)
     }
 
-    fn start(disk: Disk, loaded: Loaded, keep: impl Send + 'static) -> std::io::Result<Self> {
+    fn start(
+        disk: Disk,
+        loaded: Loaded,
+        bounds: Bounds,
+        keep: impl Send + 'static,
+    ) -> std::io::Result<Self> {
         let rv = loaded.rv;
         let buckets = loaded
             .objects
             .into_iter()
-            .map(|(resource, objects)| (resource, Bucket::new(objects, rv)))
+            .map(|(resource, objects)| (resource, Bucket::new(objects, rv, bounds)))
             .collect();
         let state = State {
             rv,
             opened_at: rv,
+            bounds,
             buckets,
         };
         let shared = Arc::new(Shared {
@@ -151,19 +161,20 @@ impl Store {
     }
 
     /// Changes of a resource after `rv`, oldest first, and the resourceVersion they reach up to.
+    /// At least one if there are any, however small `max` is.
     pub(crate) fn since(
         &self,
         resource: &str,
         rv: u64,
-        max: usize,
+        max: Bounds,
     ) -> Result<(Vec<Event>, u64), Expired> {
         self.shared.read(|state| {
             let Some(bucket) = state.buckets.get(resource) else {
                 return state.expired_before(rv).map(|()| (Vec::new(), state.rv));
             };
-            let events = bucket.window.since(rv, max)?;
+            let (events, all) = bucket.window.since(rv, max)?;
             let reached = match events.last() {
-                Some(last) if events.len() == max => last.rv,
+                Some(last) if !all => last.rv,
                 _ => state.rv,
             };
             Ok((events, reached))
@@ -186,6 +197,11 @@ impl Store {
             Some(bucket) => *bucket.news.borrow(),
             None => state.opened_at,
         })
+    }
+
+    /// Returns only if the writer died: nothing can be written any more.
+    pub(crate) async fn ended(&self) {
+        self.queue.ended().await;
     }
 
     /// Writes; gives the object back as written, or as it was when deleted.
@@ -225,10 +241,10 @@ impl Shared {
 
 impl State {
     fn bucket(&mut self, resource: &str) -> &mut Bucket {
-        let opened_at = self.opened_at;
+        let (opened_at, bounds) = (self.opened_at, self.bounds);
         self.buckets
             .entry(resource.into())
-            .or_insert_with(|| Bucket::new(BTreeMap::new(), opened_at))
+            .or_insert_with(|| Bucket::new(BTreeMap::new(), opened_at, bounds))
     }
 
     fn expired_before(&self, rv: u64) -> Result<(), Expired> {
@@ -243,10 +259,10 @@ impl State {
 }
 
 impl Bucket {
-    fn new(objects: BTreeMap<Arc<str>, Arc<Object>>, opened_at: u64) -> Self {
+    fn new(objects: BTreeMap<Arc<str>, Arc<Object>>, opened_at: u64, bounds: Bounds) -> Self {
         Self {
             objects,
-            window: Window::new(opened_at),
+            window: Window::new(opened_at, bounds),
             news: watch::Sender::new(opened_at),
         }
     }

@@ -145,7 +145,8 @@ fn random_writes(store: &Store, random: &mut StdRng) -> Vec<Write> {
 /// together at one resourceVersion.
 fn reopen(remains: Remains, history: &History) -> Result<(Store, Arc<Recorder>), String> {
     let recorder = Arc::new(Recorder::holding(remains.bytes));
-    let store = Store::open_backend(recorder.clone()).map_err(|error| format!("{error:?}"))?;
+    let store = Store::open_backend(recorder.clone(), Bounds::default())
+        .map_err(|error| format!("{error:?}"))?;
     let (rv, acknowledged) = (store.rv(), remains.acknowledged);
     if rv < acknowledged || rv > history.len() {
         return Err(format!("at {rv}, of {acknowledged} to {}", history.len()));
@@ -197,7 +198,7 @@ impl Drop for Place {
 fn run(seed: u64, lies: usize) -> (usize, Vec<String>) {
     let mut random = StdRng::seed_from_u64(seed);
     let recorder = Arc::new(Recorder::default());
-    let store = Store::open_backend(recorder.clone()).unwrap();
+    let store = Store::open_backend(recorder.clone(), Bounds::default()).unwrap();
     recorder.begin();
     recorder.lie(lies);
     let mut history = History::default();
@@ -233,7 +234,7 @@ fn everything_acknowledged_survives_a_power_cut_at_any_sync() {
 fn run_failing(seed: u64) -> (usize, usize, Vec<String>) {
     let mut random = StdRng::seed_from_u64(seed);
     let recorder = Arc::new(Recorder::default());
-    let store = Store::open_backend(recorder.clone()).unwrap();
+    let store = Store::open_backend(recorder.clone(), Bounds::default()).unwrap();
     recorder.begin();
     let (mut history, mut failed) = (History::default(), 0);
     for _ in 0..FAILING_WRITES {

@@ -25,6 +25,11 @@ fn write(name: &str, expect: Expect, draft: Option<Draft>) -> Write {
     }
 }
 
+const SEVEN: Bounds = Bounds {
+    events: 7,
+    bytes: usize::MAX,
+};
+
 async fn create(store: &Store, name: &str) -> Arc<Object> {
     store
         .commit(write(name, Expect::Absent, draft(name, 0)))
@@ -58,7 +63,7 @@ async fn everything_acknowledged_is_there_after_a_restart() {
     assert_eq!(store.rv(), 3);
     assert_eq!(store.list("things", "").objects.len(), 1);
     assert_eq!(
-        store.since("things", 2, 10).unwrap_err(),
+        store.since("things", 2, Bounds::default()).unwrap_err(),
         Expired { oldest: 3 }
     );
     assert_eq!(create(&store, "b").await.rv, 4);
@@ -129,7 +134,7 @@ async fn watchers_see_every_change_once_and_in_order() {
         let mut news = watcher.subscribe("things");
         let (mut seen, mut reached) = (Vec::new(), 0);
         while seen.len() < 400 {
-            let (events, up_to) = watcher.since("things", reached, 7).unwrap();
+            let (events, up_to) = watcher.since("things", reached, SEVEN).unwrap();
             if events.is_empty() {
                 news.changed().await.unwrap();
             }
@@ -277,4 +282,45 @@ async fn what_an_earlier_process_could_not_sync_is_written_anew() {
 
 fn inode(path: &Path) -> u64 {
     std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap())
+}
+
+/// A storage that no program would go on over.
+#[derive(Debug, Default)]
+struct Broken(
+    redb::backends::InMemoryBackend,
+    std::sync::atomic::AtomicBool,
+);
+
+impl StorageBackend for Broken {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.0.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        assert!(!self.1.load(std::sync::atomic::Ordering::SeqCst), "broken");
+        self.0.write(offset, data)
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_dies_is_noticed() {
+    let storage = Arc::new(Broken::default());
+    let store = Store::open_backend(storage.clone(), Bounds::default()).unwrap();
+    create(&store, "a").await;
+    storage.1.store(true, std::sync::atomic::Ordering::SeqCst);
+    let refused = store
+        .commit(write("b", Expect::Absent, draft("b", 0)))
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, WriteError::Disk(_)), "{refused}");
+    store.ended().await;
+    assert!(store.get("things", "a").is_some());
 }

@@ -7,10 +7,22 @@ use std::sync::Arc;
 
 use super::object::Object;
 
-/// How many changes one resource keeps.
-const MAX_EVENTS: usize = 10_000;
-/// How many bytes of objects that only the window still holds one resource keeps.
-const MAX_BYTES: usize = 16 << 20;
+/// How much one resource keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub events: usize,
+    /// Of objects that only the window still holds.
+    pub bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            events: 10_000,
+            bytes: 16 << 20,
+        }
+    }
+}
 
 /// One change: `old` is absent for a creation, `new` for a deletion.
 #[derive(Debug, Clone)]
@@ -28,8 +40,14 @@ impl Event {
             .map(|object| &object.key)
     }
 
+    /// What is kept in memory for this change alone.
     fn bytes(&self) -> usize {
         self.old.as_ref().map_or(0, |object| object.json().len())
+    }
+
+    /// What a reader who is slow to pass it on may come to hold.
+    fn weight(&self) -> usize {
+        self.bytes() + self.new.as_ref().map_or(0, |object| object.json().len())
     }
 }
 
@@ -44,15 +62,17 @@ pub(crate) struct Expired {
 pub(crate) struct Window {
     events: VecDeque<Event>,
     bytes: usize,
+    bounds: Bounds,
     /// Every change up to here is forgotten.
     compacted: u64,
 }
 
 impl Window {
-    pub(crate) fn new(compacted: u64) -> Self {
+    pub(crate) fn new(compacted: u64, bounds: Bounds) -> Self {
         Self {
             events: VecDeque::new(),
             bytes: 0,
+            bounds,
             compacted,
         }
     }
@@ -60,7 +80,8 @@ impl Window {
     pub(crate) fn push(&mut self, event: Event) {
         self.bytes += event.bytes();
         self.events.push_back(event);
-        while self.events.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.events.len() > 1) {
+        let Bounds { events, bytes } = self.bounds;
+        while self.events.len() > events || (self.bytes > bytes && self.events.len() > 1) {
             if let Some(gone) = self.events.pop_front() {
                 self.bytes -= gone.bytes();
                 self.compacted = gone.rv;
@@ -68,15 +89,28 @@ impl Window {
         }
     }
 
-    /// Up to `max` changes after `rv`, oldest first.
-    pub(crate) fn since(&self, rv: u64, max: usize) -> Result<Vec<Event>, Expired> {
+    /// Changes after `rv`, oldest first: as many as `max` allows, but one at least. Also tells
+    /// whether these are all.
+    pub(crate) fn since(&self, rv: u64, max: Bounds) -> Result<(Vec<Event>, bool), Expired> {
         if rv < self.compacted {
             return Err(Expired {
                 oldest: self.compacted,
             });
         }
         let start = self.events.partition_point(|event| event.rv <= rv);
-        Ok(self.events.range(start..).take(max).cloned().collect())
+        let mut left = max.bytes;
+        let few = self.events.range(start..).take(max.events);
+        let events: Vec<Event> = few
+            .enumerate()
+            .take_while(|(at, event)| {
+                let fits = event.weight() <= left;
+                left = left.saturating_sub(event.weight());
+                fits || *at == 0
+            })
+            .map(|(_, event)| event.clone())
+            .collect();
+        let all = start + events.len() == self.events.len();
+        Ok((events, all))
     }
 
     /// Turns `objects`, the state now, into the state at `rv`.
@@ -112,6 +146,15 @@ mod tests {
     use super::super::object::Draft;
     use super::*;
 
+    const FEW: Bounds = Bounds {
+        events: 10,
+        bytes: usize::MAX,
+    };
+
+    fn window(compacted: u64) -> Window {
+        Window::new(compacted, Bounds::default())
+    }
+
     fn object(name: &str, rv: u64) -> Arc<Object> {
         Arc::new(Draft::encode(&json!({"metadata": {"name": name}})).finish(name.into(), rv))
     }
@@ -126,14 +169,15 @@ mod tests {
 
     #[test]
     fn resumes_after_the_asked_resource_version() {
-        let mut window = Window::new(3);
+        let mut window = window(3);
         for rv in [5, 7, 9] {
             window.push(created(rv));
         }
         let seen = |rv| -> Vec<u64> {
             window
-                .since(rv, 10)
+                .since(rv, FEW)
                 .unwrap()
+                .0
                 .iter()
                 .map(|event| event.rv)
                 .collect()
@@ -142,23 +186,40 @@ mod tests {
         assert_eq!(seen(5), [7, 9]);
         assert_eq!(seen(6), [7, 9]);
         assert_eq!(seen(9), [] as [u64; 0]);
-        assert_eq!(window.since(2, 10).unwrap_err(), Expired { oldest: 3 });
+        assert_eq!(window.since(2, FEW).unwrap_err(), Expired { oldest: 3 });
     }
 
     #[test]
     fn forgets_the_oldest_changes_beyond_its_bounds() {
-        let mut window = Window::new(0);
-        for rv in 1..=(MAX_EVENTS as u64 + 5) {
+        let mut window = window(0);
+        for rv in 1..=(Bounds::default().events as u64 + 5) {
             window.push(created(rv));
         }
-        assert_eq!(window.events.len(), MAX_EVENTS);
-        assert!(window.since(4, 1).is_err());
-        assert_eq!(window.since(5, 1).unwrap()[0].rv, 6);
+        assert_eq!(window.events.len(), Bounds::default().events);
+        assert!(window.since(4, FEW).is_err());
+        assert_eq!(window.since(5, FEW).unwrap().0[0].rv, 6);
+    }
+
+    #[test]
+    fn a_reader_gets_no_more_at_once_than_it_may_hold() {
+        let mut window = window(0);
+        for rv in 1..=9 {
+            window.push(created(rv));
+        }
+        let read = |events, bytes| {
+            let (events, all) = window.since(2, Bounds { events, bytes }).unwrap();
+            (events.len(), all)
+        };
+        let one = object("a", 1).json().len();
+        assert_eq!(read(10, 10 * one), (7, true));
+        assert_eq!(read(3, 10 * one), (3, false));
+        assert_eq!(read(10, 2 * one), (2, false));
+        assert_eq!(read(10, 1), (1, false));
     }
 
     #[test]
     fn looks_back_to_an_earlier_state() {
-        let mut window = Window::new(0);
+        let mut window = window(0);
         let (a1, a2, b3) = (object("a", 1), object("a", 2), object("b", 3));
         window.push(Event {
             rv: 1,

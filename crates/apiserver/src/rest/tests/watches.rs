@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -201,4 +202,91 @@ async fn watches_end_in_time_and_with_the_server() {
     assert_eq!(start.elapsed().as_secs(), 67);
     world.api.close();
     assert!(marked.next().await.is_none());
+}
+
+#[tokio::test]
+async fn the_last_bookmark_comes_just_before_the_end() {
+    let world = World::new();
+    world.get("/healthz").await.expect(200);
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    let mut watch = Watch::open(&world, "timeoutSeconds=10&allowWatchBookmarks=true").await;
+    assert_eq!(watch.next().await.unwrap()["type"], "BOOKMARK");
+    assert_eq!(start.elapsed().as_secs(), 8);
+    assert!(watch.next().await.is_none());
+    assert_eq!(start.elapsed().as_secs(), 10);
+}
+
+#[tokio::test]
+async fn a_watch_on_a_busy_resource_is_bookmarked_and_ends_too() {
+    let world = World::new();
+    world.get("/healthz").await.expect(200);
+    tokio::time::pause();
+    // The clock stands still while this waits, so that it goes on only when it is told to.
+    let (done, over) = std::sync::mpsc::channel::<()>();
+    let standing = tokio::task::spawn_blocking(move || over.recv());
+    let query = "fieldSelector=metadata.name%3Dnone&timeoutSeconds=100&allowWatchBookmarks=true";
+    let mut watch = Watch::open(&world, query).await;
+    let start = tokio::time::Instant::now();
+    let mut marks = 0;
+    loop {
+        world
+            .post(
+                MAPS,
+                json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"generateName": "busy-"}}),
+            )
+            .await
+            .expect(201);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        match watch.next().now_or_never() {
+            None => {}
+            Some(Some(event)) => {
+                assert_eq!(event["type"], "BOOKMARK");
+                marks += 1;
+            }
+            Some(None) => break,
+        }
+    }
+    assert_eq!((start.elapsed().as_secs(), marks), (100, 2));
+    drop(done);
+    assert!(standing.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn five_thousand_idle_watchers_all_hear_of_a_change() {
+    let world = World::new();
+    world.post(MAPS, config_map("a")).await.expect(201);
+    let mut watches = Vec::new();
+    for _ in 0..5_000 {
+        let mut watch = Watch::open(&world, "resourceVersion=0").await;
+        watch.expect(&[("ADDED", "a")]).await;
+        assert!(watch.next().now_or_never().is_none());
+        watches.push(watch);
+    }
+    world.post(MAPS, config_map("b")).await.expect(201);
+    for watch in &mut watches {
+        watch.expect(&[("ADDED", "b")]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_holds_little() {
+    let world = World::new();
+    world.post(MAPS, config_map("a")).await.expect(201);
+    let mut watch = Watch::open(&world, "").await;
+    watch.expect(&[("ADDED", "a")]).await;
+    let big = "x".repeat(1_000_000);
+    for n in 0..3 {
+        let data = json!({"data": {"n": n.to_string(), "big": big}});
+        world.merge(&at("a"), data).await.expect(200);
+    }
+    // It reads one change and then no more: of what came after, nothing is held for it.
+    watch.expect(&[("MODIFIED", "a")]).await;
+    let held = world.api.store.get("configmaps", "default/a").unwrap();
+    for n in 3..30 {
+        let data = json!({"data": {"n": n.to_string(), "big": big}});
+        world.merge(&at("a"), data).await.expect(200);
+    }
+    assert_eq!(Arc::strong_count(&held), 1, "somebody still holds it");
 }
