@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tintype_core::object::{Class, Content, Key, Snapshot, Volume};
+use tintype_core::object::{Class, Content, Key, Node, Snapshot, Volume};
+use tintype_core::orphan;
 use tintype_runtime::{Cache, Change, ClaimRow, Queue};
 
 /// Index of [`Caches::snapshots`]: by source claim.
@@ -24,16 +25,27 @@ pub(crate) struct Caches {
     pub(crate) classes: Arc<Cache<Class>>,
     pub(crate) claims: Arc<Cache<ClaimRow>>,
     pub(crate) volumes: Arc<Cache<Volume>>,
+    /// Only with `--enable-distributed-snapshotting`.
+    pub(crate) nodes: Option<Arc<Cache<Node>>>,
+}
+
+/// Who is to be looked at: one queue for each machine.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    pub(crate) snapshots: Arc<Queue>,
+    pub(crate) contents: Arc<Queue>,
+    pub(crate) claims: Arc<Queue>,
 }
 
 impl Caches {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(distributed: bool) -> Arc<Self> {
         Arc::new(Self {
             snapshots: Cache::new(vec![Snapshot::claim_key, unsettled]),
             contents: Cache::new(vec![]),
             classes: Cache::new(vec![default_of]),
             claims: Cache::new(vec![filled_from, volume_of]),
             volumes: Cache::new(vec![]),
+            nodes: distributed.then(|| Cache::new(vec![])),
         })
     }
 
@@ -46,64 +58,109 @@ impl Caches {
             self.claims.synced(),
             self.volumes.synced(),
         );
+        if let Some(nodes) = &self.nodes {
+            nodes.synced().await;
+        }
     }
 
     /// From now on changes put keys into the queues.
-    pub(crate) fn wake(self: &Arc<Self>, snapshots: &Arc<Queue>, claims: &Arc<Queue>) {
-        let (queue, claim_queue) = (snapshots.clone(), claims.clone());
-        self.snapshots.listen(move |change| {
-            for snapshot in change.rows() {
-                queue.add(snapshot.meta.key.clone());
-                // Whether the claim may go depends on its snapshots.
-                if let Some(claim) = snapshot.claim_key() {
-                    claim_queue.add(claim);
+    pub(crate) fn wake(self: &Arc<Self>, queues: &Queues) {
+        self.snapshots_wake(queues);
+        self.contents_wake(queues);
+        self.claims_wake(queues);
+        let (queue, caches) = (queues.snapshots.clone(), self.clone());
+        self.classes
+            .listen(move |_: &Change<Class>| caches.wake_unsettled(&queue));
+        let (queue, caches) = (queues.snapshots.clone(), self.clone());
+        self.volumes.listen(move |change| {
+            for volume in change.rows() {
+                let key = Key::cluster(volume.meta.key.name.clone());
+                for row in caches.claims.group(BY_VOLUME, &key) {
+                    caches.wake_waiting(&row.claim.meta.key, &queue);
                 }
             }
         });
-        let (queue, claim_queue, caches) = (snapshots.clone(), claims.clone(), self.clone());
+        let Some(nodes) = &self.nodes else { return };
+        let (queue, caches) = (queues.snapshots.clone(), self.clone());
+        nodes.listen(move |change| {
+            let labels = |node: &Option<Arc<Node>>| node.as_ref().map(|it| it.labels.clone());
+            // A node says how it is every few seconds; only where it stands matters here.
+            if labels(&change.before) != labels(&change.after) {
+                caches.wake_unsettled(&queue);
+            }
+        });
+    }
+
+    fn snapshots_wake(&self, queues: &Queues) {
+        let to = (
+            queues.snapshots.clone(),
+            queues.contents.clone(),
+            queues.claims.clone(),
+        );
+        self.snapshots.listen(move |change| {
+            let (snapshots, contents, claims) = &to;
+            for snapshot in change.rows() {
+                snapshots.add(snapshot.meta.key.clone());
+                // Whether the claim may go depends on its snapshots.
+                if let Some(claim) = snapshot.claim_key() {
+                    claims.add(claim);
+                }
+            }
+            // A content that it left behind is on its own from now on.
+            let gone = change.before.as_ref().filter(|_| change.after.is_none());
+            if let Some(content) = gone.and_then(|it| it.content_name()) {
+                contents.add(Key::cluster(content));
+            }
+        });
+    }
+
+    fn contents_wake(self: &Arc<Self>, queues: &Queues) {
+        let to = (
+            queues.snapshots.clone(),
+            queues.contents.clone(),
+            queues.claims.clone(),
+        );
+        let caches = self.clone();
         self.contents.listen(move |change| {
+            let (snapshots, contents, claims) = &to;
             for content in change.rows() {
                 let owner = &content.snapshot.key;
-                queue.add(owner.clone());
+                snapshots.add(owner.clone());
                 // A failed snapshot holds its claim while its content is marked.
                 if let Some(snapshot) = caches.snapshots.get(owner).present()
                     && let Some(claim) = snapshot.claim_key()
                 {
-                    claim_queue.add(claim);
+                    claims.add(claim);
                 }
             }
+            if let Some(content) = change.after.as_ref().filter(|it| orphan::concerns(it)) {
+                contents.add(content.meta.key.clone());
+            }
         });
-        let (queue, claim_queue, caches) = (snapshots.clone(), claims.clone(), self.clone());
+    }
+
+    fn claims_wake(self: &Arc<Self>, queues: &Queues) {
+        let (queue, claim_queue) = (queues.snapshots.clone(), queues.claims.clone());
+        let caches = self.clone();
         self.claims.listen(move |change| {
             for row in change.rows() {
                 claim_queue.add(row.claim.meta.key.clone());
-                for snapshot in caches.snapshots.group(BY_CLAIM, &row.claim.meta.key) {
-                    if unsettled(&snapshot).is_some() || snapshot.meta.deleting {
-                        queue.add(snapshot.meta.key.clone());
-                    }
-                }
+                caches.wake_waiting(&row.claim.meta.key, &queue);
                 // A restore that ends lets its snapshot go.
                 if let Some(source) = &row.claim.source {
                     queue.add(source.key.clone());
                 }
             }
         });
-        let (queue, caches) = (snapshots.clone(), self.clone());
-        self.classes
-            .listen(move |_: &Change<Class>| caches.wake_unsettled(&queue));
-        let (queue, caches) = (snapshots.clone(), self.clone());
-        self.volumes.listen(move |change| {
-            for volume in change.rows() {
-                let key = Key::cluster(volume.meta.key.name.clone());
-                for row in caches.claims.group(BY_VOLUME, &key) {
-                    for snapshot in caches.snapshots.group(BY_CLAIM, &row.claim.meta.key) {
-                        if unsettled(&snapshot).is_some() {
-                            queue.add(snapshot.meta.key.clone());
-                        }
-                    }
-                }
+    }
+
+    /// Those of this claim that are not ready, or are to go.
+    fn wake_waiting(&self, claim: &Key, queue: &Queue) {
+        for snapshot in self.snapshots.group(BY_CLAIM, claim) {
+            if snapshot.ready != Some(true) || snapshot.meta.deleting {
+                queue.add(snapshot.meta.key.clone());
             }
-        });
+        }
     }
 
     fn wake_unsettled(&self, queue: &Queue) {

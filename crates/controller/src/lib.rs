@@ -1,30 +1,31 @@
 //! The role `snapshot-controller`: binds snapshots to contents, one active instance per cluster.
 //!
 //! Knows only the Kubernetes API; it never talks to storage. What it decides is in
-//! `tintype_core::snapshot` and `tintype_core::guard`.
+//! `tintype_core`: `snapshot`, `orphan` and `guard`.
 
 mod args;
 mod caches;
 mod claims;
 mod operations;
+mod orphans;
 mod snapshots;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::bail;
 use kube::Client;
 use tintype_api::names::CONTROLLER_LEASE;
 use tintype_core::retry::Schedule;
 use tintype_runtime::gates::Gates;
 use tintype_runtime::{
-    Applier, Engine, Kind, Queue, Recorder, Role, Tasks, Work, await_kinds, resync, watch,
+    Applier, Clock, Engine, Kind, Machine, Metrics, Queue, Recorder, Role, Tasks, Work,
+    await_kinds, resync, watch,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use args::{Args, RemovedFlags};
-use caches::Caches;
+use caches::{Caches, Queues};
 
 /// Name of the event source, as upstream's.
 const COMPONENT: &str = "snapshot-controller";
@@ -60,9 +61,6 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         role,
         removed: _, // Giving one is an error.
     } = args;
-    if enable_distributed_snapshotting {
-        bail!("--enable-distributed-snapshotting is not supported yet; take it out");
-    }
     Gates::merged(feature_gates).tell();
     let role = Role::open(COMPONENT, role, "", client, shutdown.clone()).await?;
     let (client, clock) = (role.client.clone(), role.clock);
@@ -71,9 +69,9 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         start: millis(retry_interval_start.0),
         max: millis(retry_interval_max.0),
     };
-    let caches = Caches::new();
-    let (snapshot_queue, claim_queue) = (Arc::new(Queue::default()), Arc::new(Queue::default()));
-    caches.wake(&snapshot_queue, &claim_queue);
+    let caches = Caches::new(enable_distributed_snapshotting);
+    let queues = Queues::default();
+    caches.wake(&queues);
 
     let mut tasks = watch_all(&caches, &client, &shutdown);
     tokio::select! {
@@ -89,37 +87,43 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     operations::time(&caches, role.metrics.operations()?);
 
     let (recorder, events) = Recorder::start(client.clone(), COMPONENT, clock);
-    let applier = Applier::new(client, recorder);
-    let snapshots = Engine::new(
-        snapshots::Snapshots::new(
-            caches.clone(),
-            prevent_volume_mode_conversion,
-            clock,
-            schedule,
-        ),
-        snapshot_queue.clone(),
-        applier.clone(),
+    let shell = Shell {
+        applier: Applier::new(client, recorder),
         clock,
         schedule,
-        &role.metrics,
-    );
-    let claims = Engine::new(
-        claims::Claims::new(caches.clone()),
-        claim_queue.clone(),
-        applier,
+        metrics: &role.metrics,
+    };
+    let snapshots = snapshots::Snapshots::new(
+        caches.clone(),
+        prevent_volume_mode_conversion,
         clock,
         schedule,
-        &role.metrics,
     );
-    let (cache, period) = (caches.snapshots.clone(), resync_period.0);
-    let looks = resync(cache, snapshot_queue, period, shutdown.clone());
+    let snapshots = shell.engine(snapshots, &queues.snapshots);
+    let contents = shell.engine(orphans::Orphans::new(caches.clone()), &queues.contents);
+    let claims = shell.engine(claims::Claims::new(caches.clone()), &queues.claims);
+    let period = resync_period.0;
+    let looks = resync(
+        caches.snapshots.clone(),
+        queues.snapshots,
+        period,
+        shutdown.clone(),
+    );
     tasks.spawn("resync of snapshots", looks);
-    let looks = resync(caches.claims.clone(), claim_queue, period, shutdown);
+    let looks = resync(
+        caches.contents.clone(),
+        queues.contents,
+        period,
+        shutdown.clone(),
+    );
+    tasks.spawn("resync of contents", looks);
+    let looks = resync(caches.claims.clone(), queues.claims, period, shutdown);
     tasks.spawn("resync of claims", looks);
     let end = term.end().clone();
     let engines = async {
         tokio::join!(
             snapshots.run(worker_threads, end.clone()),
+            contents.run(worker_threads, end.clone()),
             claims.run(worker_threads, end.clone()),
         );
     };
@@ -131,6 +135,27 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     work.run(engines, std::future::pending()).await
 }
 
+/// What every machine of this role runs in.
+struct Shell<'a> {
+    applier: Applier,
+    clock: Clock,
+    schedule: Schedule,
+    metrics: &'a Metrics,
+}
+
+impl Shell<'_> {
+    fn engine<M: Machine>(&self, machine: M, queue: &Arc<Queue>) -> Arc<Engine<M>> {
+        Engine::new(
+            machine,
+            queue.clone(),
+            self.applier.clone(),
+            self.clock,
+            self.schedule,
+            self.metrics,
+        )
+    }
+}
+
 /// Fills the caches and keeps them filled.
 fn watch_all(caches: &Caches, client: &Client, shutdown: &CancellationToken) -> Tasks {
     let mut tasks = Tasks::default();
@@ -139,6 +164,9 @@ fn watch_all(caches: &Caches, client: &Client, shutdown: &CancellationToken) -> 
     watch(&mut tasks, client, &caches.classes, shutdown);
     watch(&mut tasks, client, &caches.claims, shutdown);
     watch(&mut tasks, client, &caches.volumes, shutdown);
+    if let Some(nodes) = &caches.nodes {
+        watch(&mut tasks, client, nodes, shutdown);
+    }
     tasks
 }
 

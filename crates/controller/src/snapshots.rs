@@ -4,31 +4,40 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tintype_core::object::{ClaimPhase, Key, Snapshot};
+use tintype_core::object::{ClaimPhase, Content, Key, Snapshot, Volume};
 use tintype_core::retry::{Backoff, Schedule};
-use tintype_core::snapshot::{self, ClassSight, Memory, Sighting, Step, Waiting};
+use tintype_core::snapshot::{self, ClassSight, Memory, Placement, Sighting, Step, Waiting};
 use tintype_core::write::{Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Clock, Machine, Reply, fold_reply};
 
 use crate::caches::{BY_SOURCE, Caches, DEFAULTS};
 
-/// A driver that answers within this saves the write of the bound name alone.
+/// What comes within this, milliseconds, is not waited for in writing: a driver that answers saves
+/// the write of the bound name alone, a claim applied with its snapshot saves a complaint.
 const GRACE: u64 = 1_000;
 
-/// What is remembered of a snapshot while its content is young or refused.
+/// What is remembered of a snapshot while it or its content is young, or that was refused.
 #[derive(Debug, Clone, Copy, Default)]
 struct Remembered {
-    content_made: Option<Time>,
+    /// When it was first seen waiting, or its content was made.
+    began: Option<Time>,
     creation_refused: bool,
     backoff: Backoff,
+}
+
+impl Remembered {
+    /// When the grace ends; zero if there is none.
+    fn grace(&self) -> Time {
+        self.began.map_or(Time(0), |it| it.plus(GRACE))
+    }
 }
 
 /// The snapshot machine with everything around it.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     caches: Arc<Caches>,
-    record_mode: bool,
+    keep_mode: bool,
     clock: Clock,
     schedule: Schedule,
     memory: Mutex<HashMap<Key, Remembered>>,
@@ -37,13 +46,13 @@ pub(crate) struct Snapshots {
 impl Snapshots {
     pub(crate) fn new(
         caches: Arc<Caches>,
-        record_mode: bool,
+        keep_mode: bool,
         clock: Clock,
         schedule: Schedule,
     ) -> Self {
         Self {
             caches,
-            record_mode,
+            keep_mode,
             clock,
             schedule,
             memory: Mutex::default(),
@@ -54,14 +63,21 @@ impl Snapshots {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Kept only while it says something.
-    fn recall(&self, key: &Key, now: Time) -> Memory {
+    /// Kept only while it says something; `waits`: nothing was made or said of it yet.
+    fn recall(&self, key: &Key, now: Time, waits: bool) -> Memory {
         let mut memory = self.memory();
+        if waits {
+            memory
+                .entry(key.clone())
+                .or_default()
+                .began
+                .get_or_insert(now);
+        }
         let Some(it) = memory.get(key).copied() else {
             return Memory::default();
         };
-        let in_grace = it.content_made.is_some_and(|made| now < made.plus(GRACE));
-        if !in_grace && !it.creation_refused {
+        let in_grace = now < it.grace();
+        if !waits && !in_grace && !it.creation_refused {
             memory.remove(key);
         }
         Memory {
@@ -69,6 +85,22 @@ impl Snapshots {
             creation_refused: it.creation_refused,
             retry_due: it.backoff.due(now),
         }
+    }
+
+    fn placement(&self, content: &Seen<Arc<Content>>, volume: &Seen<Arc<Volume>>) -> Placement {
+        let affinity = volume.present().and_then(|it| it.affinity.as_deref());
+        let (Some(nodes), Some(affinity)) = (&self.caches.nodes, affinity) else {
+            return Placement::Anywhere;
+        };
+        // What was placed once stays there.
+        if content.present().is_some() {
+            return Placement::Anywhere;
+        }
+        if !nodes.is_synced() {
+            return Placement::Unknown;
+        }
+        let nodes = nodes.rows();
+        Placement::among(affinity, nodes.iter().map(AsRef::as_ref))
     }
 
     fn class_of(&self, snapshot: &Snapshot, driver: Option<&str>) -> ClassSight {
@@ -115,6 +147,10 @@ impl Machine for Snapshots {
             .map_or(Seen::NotCached, |name| {
                 self.caches.volumes.get(&Key::cluster(name))
             });
+        let waits = row
+            .as_ref()
+            .is_some_and(|it| !it.meta.deleting && it.bound.is_none() && it.error.is_none())
+            && content.present().is_none();
         let driver = volume
             .present()
             .and_then(|it| it.csi.as_ref())
@@ -126,8 +162,9 @@ impl Machine for Snapshots {
             being_restored: !self.caches.claims.group(BY_SOURCE, key).is_empty(),
             fresh: false,
             looked_up: false,
-            memory: self.recall(key, now),
-            record_mode: self.record_mode,
+            memory: self.recall(key, now, waits),
+            placement: self.placement(&content, &volume),
+            keep_mode: self.keep_mode,
             snapshot,
             content,
             claim,
@@ -185,7 +222,7 @@ impl Machine for Snapshots {
                     self.memory().insert(
                         key.clone(),
                         Remembered {
-                            content_made: Some(self.clock.now()),
+                            began: Some(self.clock.now()),
                             ..Remembered::default()
                         },
                     );
@@ -223,9 +260,7 @@ impl Machine for Snapshots {
             .present()
             .and_then(|it| memory.get(&it.meta.key));
         let millis = match (timer, it) {
-            (Timer::Grace, Some(it)) => it
-                .content_made
-                .map_or(0, |made| made.plus(GRACE).0.saturating_sub(now.0)),
+            (Timer::Grace, Some(it)) => it.grace().0.saturating_sub(now.0),
             (Timer::Retry | Timer::Poll, Some(it)) => it.backoff.remaining(now),
             (Timer::Grace | Timer::Retry | Timer::Poll, None) => 0,
         };

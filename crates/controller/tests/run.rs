@@ -284,14 +284,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_there_yet_is_refused() {
-        let server = Server::default();
-        let (running, _shutdown) = start(&server, args(&["--enable-distributed-snapshotting"]));
-        let error = running.await.unwrap().unwrap_err().to_string();
-        assert!(
-            error.contains("--enable-distributed-snapshotting is not supported yet"),
-            "{error}"
-        );
+    async fn nodes_are_watched_only_for_distributed_snapshotting() {
+        for (line, watched) in [
+            (&["--enable-distributed-snapshotting"][..], true),
+            (&[], false),
+        ] {
+            let server = Server::default();
+            let (running, shutdown) = start(&server, args(line));
+            let kinds = if watched { 6 } else { 5 };
+            let asked = async {
+                while server.0.lock().unwrap().requests.len() < kinds {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, asked).await.unwrap();
+            shutdown.cancel();
+            running.await.unwrap().unwrap();
+            let state = server.0.lock().unwrap();
+            let nodes = state.requests.keys().any(|it| it.ends_with(" nodes"));
+            assert_eq!(nodes, watched, "{:?}", state.requests);
+        }
     }
 
     #[tokio::test]

@@ -21,8 +21,8 @@ mod memory;
 mod render;
 
 pub use facts::{ClassFact, ContentFact, Facts, Origin, Sighting};
-pub use memory::{CallFailure, Memory, Outcome, Reply};
-pub use render::{create_parameters, render, snapshot_name};
+pub use memory::{CallFailure, Cause, Memory, Outcome, Reply};
+pub use render::{create_parameters, list_secret, render, snapshot_name};
 
 use crate::{DeletionPolicy, Seen, Timer, Verdict};
 

@@ -8,7 +8,8 @@
 //!
 //! The shell (`tintype-runtime`) observes, applies and folds; everything between is here.
 //! [`snapshot`] is the cluster side, [`content`] the driver side of one snapshot, and
-//! [`guard`] keeps the claim it is cut from; [`claim`] makes volumes and [`volume`] removes
+//! [`guard`] keeps the claim it is cut from, [`orphan`] looks after contents
+//! whose snapshot is not there; [`claim`] makes volumes and [`volume`] removes
 //! them.
 //!
 //! **Invariant:** nothing here waits, logs, reads a clock or can fail.
@@ -23,6 +24,7 @@ pub mod claim;
 pub mod content;
 pub mod guard;
 pub mod object;
+pub mod orphan;
 pub mod retry;
 pub mod secret;
 pub mod snapshot;

@@ -3,6 +3,7 @@
 //! One row is kept per cached object, so its size is the program's memory (budget: 700 bytes per
 //! snapshot or content, key and indexes included). Does not know where rows come from.
 
+mod affinity;
 mod claim;
 mod class;
 mod content;
@@ -15,6 +16,7 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::sync::Arc;
 
+pub use affinity::{Affinity, Node};
 pub use claim::{Claim, ClaimPhase, DataSource, DataSourceKind};
 pub use class::{Class, StorageClass};
 pub use content::{Content, ContentError, ContentSource, ContentStatus, SecretRef, SnapshotRef};

@@ -14,6 +14,23 @@ pub struct Schedule {
     pub max: u64,
 }
 
+impl Schedule {
+    /// For those who asked for time: they are left alone ten times as long at first, and at most
+    /// sixty times the first delay, so that it is noticed when they are done.
+    #[must_use]
+    pub const fn patient(self) -> Self {
+        let longest = self.start.saturating_mul(60);
+        Self {
+            start: self.start.saturating_mul(10),
+            max: if longest < self.max {
+                longest
+            } else {
+                self.max
+            },
+        }
+    }
+}
+
 /// The failures of one operation on one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backoff {
@@ -37,6 +54,11 @@ impl Backoff {
     /// Leaves the operation alone for `millis` without counting a failure.
     pub fn later(&mut self, now: Time, millis: u64) {
         self.not_before = now.plus(millis);
+    }
+
+    /// What failed may be tried at once: something changed that may be the cure.
+    pub fn encouraged(&mut self) {
+        self.not_before = Time::default();
     }
 
     /// Forgets everything.
@@ -63,6 +85,28 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_for_time_is_left_alone_longer_and_not_forgotten() {
+        let usual = Schedule {
+            start: 1_000,
+            max: 300_000,
+        };
+        let mut backoff = Backoff::default();
+        let delays = [(); 5].map(|()| {
+            backoff.failed(Time(0), usual.patient(), 0);
+            backoff.remaining(Time(0))
+        });
+        assert_eq!(delays, [10_000, 20_000, 40_000, 60_000, 60_000]);
+        let short = Schedule {
+            max: 5_000,
+            ..usual
+        };
+        assert_eq!(short.patient().max, 5_000);
+        backoff.encouraged();
+        assert!(backoff.due(Time(0)));
+        assert_eq!(backoff.failures(), 5);
+    }
 
     #[test]
     fn delays_double_up_to_the_longest_and_shrink_by_a_quarter_at_most() {

@@ -22,9 +22,10 @@ mod render;
 
 pub use complaint::Complaint;
 pub use facts::{
-    Choice, ClaimFact, ClassFact, ClassSight, ContentFact, Facts, Memory, Policy, Publication,
-    Sight, Sighting, SnapshotFact, SourceFact,
+    Choice, ClaimFact, ClassFact, ClassSight, ContentFact, Facts, Memory, NodeFact, Placement,
+    Policy, Publication, Sight, Sighting, SnapshotFact, SourceFact,
 };
+pub(crate) use render::patch_content;
 pub use render::render;
 
 use crate::{DeletionPolicy, Seen, Timer, Verdict};
@@ -115,8 +116,10 @@ fn without_content(facts: &Facts, snapshot: SnapshotFact) -> Next {
     // Who gives up lets its claim go. A content may have been made all the same, and its reply lost.
     let unsure = match next {
         Verdict::Do(Step::Complain(_)) => !facts.looked_up,
-        Verdict::Rest(Waiting::ForCure(_)) | Verdict::Wait(..) => facts.content == Seen::NotCached,
-        Verdict::Do(_) | Verdict::Rest(_) => false,
+        Verdict::Rest(Waiting::ForCure(_)) | Verdict::Wait(Timer::Retry | Timer::Poll, _) => {
+            facts.content == Seen::NotCached
+        }
+        Verdict::Do(_) | Verdict::Rest(_) | Verdict::Wait(Timer::Grace, _) => false,
     };
     if unsure && facts.claim_protected {
         return Verdict::Do(Step::LookUpContent);
@@ -164,6 +167,11 @@ fn create(facts: &Facts, snapshot: SnapshotFact) -> Next {
     }
     if !choice.secrets_resolve {
         return complain(facts, Complaint::SecretUnclear);
+    }
+    match facts.node {
+        NodeFact::Settled => {}
+        NodeFact::Unknown => return Verdict::Rest(Waiting::ForCaches),
+        NodeFact::Missing => return complain(facts, Complaint::NodeMissing),
     }
     if facts.memory.creation_refused && !facts.memory.retry_due {
         return complain_for_now(facts, Complaint::CreationRefused);
@@ -268,10 +276,12 @@ fn remove(facts: &Facts, snapshot: SnapshotFact) -> Next {
     Verdict::Do(Step::Release)
 }
 
-/// Says it once, then waits for the cure.
+/// Says it once, then waits for the cure, which may be there before it is said.
 fn complain(facts: &Facts, complaint: Complaint) -> Next {
     if facts.said == Some(complaint) {
         Verdict::Rest(Waiting::ForCure(complaint))
+    } else if facts.memory.in_grace && complaint.may_pass() {
+        Verdict::Wait(Timer::Grace, Waiting::ForCure(complaint))
     } else {
         Verdict::Do(Step::Complain(complaint))
     }

@@ -8,8 +8,11 @@ mod tests {
     use std::sync::Arc;
 
     use serde_json::{Value, json};
-    use tintype_core::object::{Claim, Class, Content, Snapshot, Volume};
-    use tintype_core::snapshot::{self, ClassSight, Complaint, Memory, Sighting, Step, Waiting};
+    use tintype_core::object::{Affinity, Claim, Class, Content, Node, Snapshot, Volume};
+    use tintype_core::retry::Schedule;
+    use tintype_core::snapshot::{
+        self, ClassSight, Complaint, Memory, Placement, Sighting, Step, Waiting,
+    };
     use tintype_core::write::{Kind, Verb, Write};
     use tintype_core::{Seen, Stamp, Time, Timer, Verdict, content};
 
@@ -87,7 +90,8 @@ mod tests {
                 Volume::of,
             ),
             being_restored: false,
-            record_mode: true,
+            keep_mode: true,
+            placement: Placement::Anywhere,
             memory: Memory::default(),
         }
     }
@@ -331,5 +335,207 @@ mod tests {
             content::decide(&seen.facts()),
             Verdict::Do(content::Step::Release)
         );
+    }
+
+    #[test]
+    fn d8_an_error_that_stands_is_not_written_again() {
+        let failed = json!({"status": {"readyToUse": false, "error": {
+            "time": "2027-01-15T08:00:00Z", "message": "no space"}}});
+        let mut seen = world();
+        seen.content = content(failed);
+        let told = body(&write(Step::Publish, &seen))["status"].clone();
+        seen.snapshot = snapshot(json!({ "status": told }));
+        // Another time alone is no news.
+        seen.content = content(json!({"status": {"readyToUse": false, "error": {
+            "time": "2027-01-15T09:00:00Z", "message": "no space"}}}));
+        assert_eq!(next(&seen), Verdict::Rest(Waiting::ForDriver));
+    }
+
+    #[test]
+    fn d9_a_mark_leaves_every_other_annotation_alone() {
+        let mut seen = world();
+        seen.content = content(json!({"metadata": {"annotations": {"backup.example/id": "7"}}}));
+        let asked = write(Step::AskContentDeletion, &seen);
+        let marks = [asked, sidecar_write(content::Step::MarkCreating)];
+        for (write, mark) in marks.iter().zip(["being-deleted", "being-created"]) {
+            let key = format!("snapshot.storage.kubernetes.io/volumesnapshot-{mark}");
+            assert_eq!(
+                *body(write),
+                json!({"metadata": {"annotations": {key: "yes"}, "resourceVersion": "8"}})
+            );
+        }
+        let cleared = sidecar_write(content::Step::ClearMark);
+        let annotations = &body(&cleared)["metadata"]["annotations"];
+        assert_eq!(annotations.as_object().unwrap().len(), 1);
+    }
+
+    fn sidecar_write(step: content::Step) -> Write {
+        content::render(step, &sidecar(json!({})), Stamp(0)).unwrap()
+    }
+
+    #[test]
+    fn d20_readiness_is_asked_for_on_a_timer_of_its_own() {
+        let mut memory = content::Memory::default();
+        let schedule = Schedule {
+            start: 1_000,
+            max: 300_000,
+        };
+        let failure = || content::CallFailure {
+            what: "Failed to create snapshot".into(),
+            code: "Unavailable".into(),
+            message: "not now".into(),
+            busy: false,
+        };
+        for _ in 0..20 {
+            memory.folded_failure(content::Outcome::Uncertain, failure(), Time(0), schedule, 0);
+        }
+        assert_eq!(memory.backoff.remaining(Time(0)), 300_000);
+        // Whatever went wrong before, looks are quick at first, then slower, and never rare.
+        let looks: Vec<_> = (0..10)
+            .map(|_| {
+                memory.folded_reply(unready(), Time(0), Stamp(0));
+                memory.backoff.remaining(Time(0))
+            })
+            .collect();
+        assert_eq!(looks[..3], [100, 200, 500]);
+        assert_eq!(looks[9], 15_000);
+        assert!(looks.is_sorted());
+    }
+
+    fn unready() -> content::Reply {
+        content::Reply {
+            handle: "s-1".into(),
+            creation_time: Some(1),
+            size: 0,
+            ready: false,
+            group: None,
+        }
+    }
+
+    #[test]
+    fn d30_a_change_of_mode_is_allowed_in_the_open() {
+        let mut seen = world();
+        let block = json!({"metadata": {"name": "pv-1"}, "spec": {"volumeMode": "Block",
+            "csi": {"driver": "csi.example", "volumeHandle": "vol-1"}}});
+        seen.volume = read(block, Volume::of);
+        let allowed = "snapshot.storage.kubernetes.io/allow-volume-mode-change";
+        for (keep, annotation) in [(true, json!(null)), (false, json!("true"))] {
+            seen.keep_mode = keep;
+            let write = write(Step::CreateContent, &seen);
+            assert_eq!(body(&write)["spec"]["sourceVolumeMode"], "Block");
+            assert_eq!(body(&write)["metadata"]["annotations"][allowed], annotation);
+        }
+    }
+
+    #[test]
+    fn what_may_just_not_have_come_yet_is_complained_of_only_after_a_moment() {
+        let mut seen = world();
+        seen.claim = Seen::NotCached;
+        seen.volume = Seen::NotCached;
+        seen.memory.in_grace = true;
+        let complaint = Complaint::ClaimMissing;
+        let cure = Waiting::ForCure(complaint);
+        assert_eq!(next(&seen), Verdict::Wait(Timer::Grace, cure));
+        seen.memory.in_grace = false;
+        assert_eq!(next(&seen), Verdict::Do(Step::Complain(complaint)));
+        // What will not change by itself is said at once.
+        let mut seen = world();
+        seen.class = ClassSight::Named(Seen::Present(class("fast", "csi.other")));
+        (seen.content, seen.looked_up) = (Seen::Absent, true);
+        seen.memory.in_grace = true;
+        let complaint = Complaint::ClassOfOtherDriver;
+        assert_eq!(next(&seen), Verdict::Do(Step::Complain(complaint)));
+    }
+
+    #[test]
+    fn a_content_is_for_the_sidecar_of_a_node_that_reaches_the_volume() {
+        let node = |name: &str| {
+            let object =
+                json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}});
+            Node::of(&serde_json::from_value(object).unwrap())
+        };
+        let volume = json!({"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["n2", "n3"]}]}]}}}});
+        let affinity = Affinity::of(&serde_json::from_value(volume).unwrap()).unwrap();
+        let mut seen = world();
+        seen.fresh = true;
+        seen.placement = Placement::among(&affinity, &[node("n3"), node("n1"), node("n2")]);
+        assert_eq!(next(&seen), Verdict::Do(Step::CreateContent));
+        let made = write(Step::CreateContent, &seen);
+        assert_eq!(
+            body(&made)["metadata"]["labels"],
+            json!({"snapshot.storage.kubernetes.io/managed-by": "n2"})
+        );
+        seen.placement = Placement::Anywhere;
+        let made = write(Step::CreateContent, &seen);
+        assert!(body(&made)["metadata"]["labels"].is_null());
+        // No sidecar would ever look at it: better to say so than to make it.
+        seen.placement = Placement::among(&affinity, &[node("n1")]);
+        (seen.content, seen.looked_up) = (Seen::Absent, true);
+        let complaint = Complaint::NodeMissing;
+        assert_eq!(next(&seen), Verdict::Do(Step::Complain(complaint)));
+        assert!(complaint.text(&seen).contains("pv-1"));
+    }
+
+    #[test]
+    fn a_change_that_may_be_the_cure_is_tried_at_once() {
+        let mut seen = sidecar(json!({"metadata": {"generation": 1}}));
+        let fail = |seen: &mut content::Sighting| {
+            let failure = content::CallFailure {
+                what: "Failed to create snapshot".into(),
+                code: "InvalidArgument".into(),
+                message: "no such tier".into(),
+                busy: false,
+            };
+            let schedule = Schedule {
+                start: 60_000,
+                max: 300_000,
+            };
+            seen.memory.tried = seen.cause().map(Arc::new);
+            let refused = content::Outcome::Refused;
+            seen.memory
+                .folded_failure(refused, failure, seen.now, schedule, 0);
+        };
+        let due = |seen: &content::Sighting| {
+            let memory = seen.memory.clone().encouraged(&seen.cause().unwrap());
+            memory.backoff.due(seen.now)
+        };
+        fail(&mut seen);
+        assert!(!due(&seen), "nothing changed");
+        seen.content = content(json!({"metadata": {"generation": 1, "resourceVersion": "99"}}));
+        assert!(!due(&seen), "a status or a mark was written");
+        let anew = json!({"metadata": {"name": "fast", "resourceVersion": "2"},
+            "driver": "csi.example", "deletionPolicy": "Delete"});
+        seen.class = Some(read(anew, Class::of));
+        assert!(due(&seen), "the class was made anew");
+        fail(&mut seen);
+        seen.content = content(json!({"metadata": {"generation": 2}}));
+        assert!(due(&seen), "the spec was changed");
+        fail(&mut seen);
+        let going =
+            json!({"metadata": {"generation": 2, "deletionTimestamp": "2027-01-15T08:00:00Z"}});
+        seen.content = content(going);
+        assert!(due(&seen), "it is to go");
+    }
+
+    #[test]
+    fn the_secret_to_list_with_knows_only_the_content() {
+        let class = |namespace: &str| {
+            let document = json!({"metadata": {"name": "fast"}, "driver": "csi.example",
+                "deletionPolicy": "Delete", "parameters": {
+                    "csi.storage.k8s.io/snapshotter-list-secret-name": "list-${volumesnapshotcontent.name}",
+                    "csi.storage.k8s.io/snapshotter-list-secret-namespace": namespace}});
+            Class::of(&serde_json::from_value(document).unwrap())
+        };
+        let content = content(json!({}));
+        let content = content.present().unwrap();
+        let secret = content::list_secret(&class("vault"), content)
+            .unwrap()
+            .unwrap();
+        assert_eq!(secret.namespace, "vault");
+        assert_eq!(secret.name, format!("list-{CONTENT}"));
+        let why = content::list_secret(&class("${volumesnapshot.namespace}"), content).unwrap_err();
+        assert!(why.contains("VolumeSnapshotClass \"fast\""), "{why}");
+        assert!(why.contains("volumesnapshot.namespace"), "{why}");
     }
 }

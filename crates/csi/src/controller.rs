@@ -44,12 +44,20 @@ impl Snapshot {
         Ok(Self {
             id: named(rpc, "snapshot.snapshot_id", wire.snapshot_id)?,
             source_volume_id: wire.source_volume_id,
-            size_bytes: size(rpc, "snapshot.size_bytes", wire.size_bytes)?,
-            creation_time: moment(rpc, "snapshot.creation_time", wire.creation_time)?,
+            size_bytes: likely(size(rpc, "snapshot.size_bytes", wire.size_bytes)),
+            creation_time: likely(moment(rpc, "snapshot.creation_time", wire.creation_time)),
             ready_to_use: wire.ready_to_use,
             group_snapshot_id: optional(wire.group_snapshot_id),
         })
     }
+}
+
+/// The value, or that it is unknown: an answer is not thrown away over what nobody depends on.
+fn likely<T: Default>(value: Result<T, CallError>) -> T {
+    value.unwrap_or_else(|error| {
+        tracing::warn!(%error, "taken for unknown");
+        T::default()
+    })
 }
 
 /// One page of a list.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Node as NodeObject, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass as StorageClassObject;
 use kube::Resource;
 use kube::core::DynamicObject;
@@ -11,7 +11,7 @@ use kube::discovery::ApiResource;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tintype_api::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
-use tintype_core::object::{Claim, Class, Content, Meta, Snapshot, StorageClass, Volume};
+use tintype_core::object::{Claim, Class, Content, Meta, Node, Snapshot, StorageClass, Volume};
 
 /// What a cache keeps of one kind.
 pub trait Row: Send + Sync + Sized + 'static {
@@ -96,6 +96,7 @@ row!(Content, VolumeSnapshotContent, |row| {
 });
 row!(Class, VolumeSnapshotClass);
 row!(Volume, PersistentVolume);
+row!(Node, NodeObject);
 row!(StorageClass, StorageClassObject);
 
 /// A claim, and its document less `managedFields`: upstream's rights leave only PUT on claims, and

@@ -1,6 +1,8 @@
 //! Reads Secrets for calls to the driver. Their values go nowhere else.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
@@ -28,14 +30,65 @@ pub(crate) enum SecretError {
     },
 }
 
-/// One GET; no reference means no secrets.
+/// What a Secret is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Making a snapshot, and asking until it is ready.
+    Create,
+    /// Following one that was there first.
+    Follow,
+    /// Deleting one.
+    Delete,
+}
+
+/// The secrets of an operation that is under way.
+#[derive(Clone, Default)]
+pub(crate) struct Held(Option<Arc<Reading>>);
+
+/// Secrets as they were read.
+struct Reading {
+    operation: Operation,
+    from: SecretRef,
+    values: BTreeMap<String, String>,
+}
+
+impl Held {
+    pub(crate) fn new(
+        operation: Operation,
+        from: SecretRef,
+        values: BTreeMap<String, String>,
+    ) -> Self {
+        Self(Some(Arc::new(Reading {
+            operation,
+            from,
+            values,
+        })))
+    }
+
+    /// Those of this operation, if they were read from this Secret.
+    pub(crate) fn values(
+        &self,
+        operation: Operation,
+        reference: &SecretRef,
+    ) -> Option<BTreeMap<String, String>> {
+        let held = self.0.as_ref()?;
+        (held.operation == operation && held.from == *reference).then(|| held.values.clone())
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = self.0.as_ref().map(|it| (it.operation, &it.from));
+        f.debug_tuple("Held").field(&from).finish()
+    }
+}
+
+/// One GET.
 pub(crate) async fn read(
     client: &Client,
-    reference: Option<&SecretRef>,
+    reference: &SecretRef,
 ) -> Result<BTreeMap<String, String>, SecretError> {
-    let Some(SecretRef { namespace, name }) = reference else {
-        return Ok(BTreeMap::new());
-    };
+    let SecretRef { namespace, name } = reference;
     if namespace.is_empty() || name.is_empty() {
         return Err(SecretError::Unnamed);
     }
@@ -57,4 +110,28 @@ pub(crate) async fn read(
         .into_iter()
         .map(|(key, value)| (key, text(&value.0)))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_secrets_serve_one_operation_and_are_never_printed() {
+        let at = |name: &str| SecretRef {
+            namespace: "vault".into(),
+            name: name.into(),
+        };
+        let values = BTreeMap::from([("password".to_owned(), "hunter2".to_owned())]);
+        let held = Held::new(Operation::Create, at("key"), values.clone());
+        let of = |operation, name: &str| held.values(operation, &at(name));
+        assert_eq!(of(Operation::Create, "key"), Some(values));
+        assert_eq!(of(Operation::Delete, "key"), None);
+        assert_eq!(of(Operation::Create, "other"), None);
+        let printed = format!("{held:?}");
+        assert!(
+            printed.contains("vault") && !printed.contains("hunter2"),
+            "{printed}"
+        );
+    }
 }

@@ -3,6 +3,7 @@
 mod args;
 mod caches;
 mod contents;
+mod storage;
 
 use anyhow::{Context as _, bail};
 use kube::Client;
@@ -94,13 +95,20 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         client: client.clone(),
         clock,
         schedule,
-        lists: capabilities.has(Capability::ListSnapshots),
+        asks: if capabilities.has(Capability::ListSnapshots) {
+            contents::Asks::List
+        } else if capabilities.has(Capability::GetSnapshot) {
+            contents::Asks::Get
+        } else {
+            contents::Asks::Never
+        },
         names: contents::Names {
             prefix: snapshot_name_prefix,
             length: usize::try_from(snapshot_name_uuid_length).ok(),
             extra_metadata: extra_create_metadata,
         },
         memory: Remembered::with_doubts(&role.metrics, |it: &content::Memory| it.doubt)?,
+        secrets: Remembered::default(),
     };
     let (applier, queue) = (Applier::new(client, recorder), caches.queue.clone());
     let engine = Engine::new(machine, queue, applier, clock, schedule, &role.metrics);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tintype_api::keys;
 
-use super::memory::{Memory, Outcome};
+use super::memory::{Cause, Memory, Outcome};
 use super::render;
 use crate::object::{Class, Content, ContentSource};
 use crate::{DeletionPolicy, Seen, Time};
@@ -113,6 +113,13 @@ impl Sighting {
         let row = content.present().map(AsRef::as_ref);
         self.memory = std::mem::take(&mut self.memory).about(row);
         self.content = content;
+    }
+
+    /// What a call is made with now.
+    pub fn cause(&self) -> Option<Cause> {
+        let class = self.class.as_ref().and_then(|it| it.present());
+        let content = self.content.present()?;
+        Some(Cause::of(content, class.map(AsRef::as_ref)))
     }
 
     /// The facts of what was seen.

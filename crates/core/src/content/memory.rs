@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::object::{Content, Uid};
+use crate::object::{Class, Content, SecretRef, Uid, Version};
 use crate::retry::{Backoff, Schedule};
 use crate::{Stamp, Time};
 
@@ -52,6 +52,30 @@ pub struct CallFailure {
     pub code: Box<str>,
     /// What the driver said.
     pub message: Box<str>,
+    /// The driver asked for time: it is at it already, or has too much to do.
+    pub busy: bool,
+}
+
+/// What somebody may have changed to cure a failure: the content's spec, its class, its Secret's
+/// name; and that it is to go, which makes it worth another try too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    generation: i64,
+    class: Option<Version>,
+    secret: Option<Box<SecretRef>>,
+    deleting: bool,
+}
+
+impl Cause {
+    /// What a call for this content is made with.
+    pub fn of(content: &Content, class: Option<&Class>) -> Self {
+        Self {
+            generation: content.generation,
+            class: class.map(|it| it.meta.version.clone()),
+            secret: content.secret.clone(),
+            deleting: content.meta.deleting,
+        }
+    }
 }
 
 /// Everything remembered about one content.
@@ -67,6 +91,8 @@ pub struct Memory {
     pub reply: Option<Arc<Reply>>,
     /// The last failure.
     pub failure: Option<Arc<CallFailure>>,
+    /// What it was tried with.
+    pub tried: Option<Arc<Cause>>,
     /// This process wrote the being-created mark that is on the content.
     pub marked: bool,
     /// Some attempt since the mark may have had an effect.
@@ -93,6 +119,16 @@ impl Memory {
             },
             None => Self::default(),
         }
+    }
+
+    /// What failed is tried at once when something changed that may be the cure.
+    #[must_use]
+    pub fn encouraged(mut self, by: &Cause) -> Self {
+        if self.tried.as_deref().is_some_and(|it| it != by) {
+            self.tried = Some(Arc::new(by.clone()));
+            self.backoff.encouraged();
+        }
+        self
     }
 
     /// Nothing is remembered that the content does not say itself.
@@ -133,6 +169,7 @@ impl Memory {
             .or_else(|| wall.0.checked_mul(1_000_000_000));
         self.outcome = Outcome::Created;
         self.failure = None;
+        self.tried = None;
         self.doubt = false;
         self.refusals = 0;
         self.backoff.succeeded();
@@ -165,6 +202,11 @@ impl Memory {
             | Outcome::Deleted
             | Outcome::DeleteFailed => {}
         }
+        let schedule = if failure.busy {
+            schedule.patient()
+        } else {
+            schedule
+        };
         self.outcome = outcome;
         self.failure = Some(Arc::new(failure));
         self.backoff.failed(now, schedule, dice);
@@ -174,6 +216,7 @@ impl Memory {
     pub fn folded_deleted(&mut self) {
         self.outcome = Outcome::Deleted;
         self.failure = None;
+        self.tried = None;
         self.backoff.succeeded();
     }
 
@@ -205,6 +248,7 @@ impl Memory {
             what,
             code,
             message,
+            busy: _, // It says so.
         } = failure.as_ref();
         Some(if code.is_empty() {
             format!("{what}: {message}")

@@ -12,6 +12,7 @@ use super::facts::Sighting;
 use super::memory::{Outcome, Reply};
 use crate::Stamp;
 use crate::object::{Class, Content};
+use crate::secret::{self, Secret};
 use crate::write::{Event, Kind, Part, Verb, Write};
 
 /// The write a step comes to; none for a call to the driver, or if the content is not there.
@@ -47,6 +48,24 @@ pub fn create_parameters(class: &Class) -> Result<BTreeMap<String, String>, Stri
         }
     }
     Ok(parameters)
+}
+
+/// The Secret to list snapshots with (spec sidecar 3.6); `Err` says what is wrong with the class.
+pub fn list_secret(class: &Class, content: &Content) -> Result<Option<Secret>, String> {
+    let tokens = [("volumesnapshotcontent.name", &*content.meta.key.name)];
+    secret::resolve(
+        &class.parameters,
+        keys::PARAMETER_LIST_SECRET_NAME,
+        keys::PARAMETER_LIST_SECRET_NAMESPACE,
+        &secret::Tokens {
+            in_namespace: &tokens,
+            in_name: &tokens,
+        },
+    )
+    .map_err(|why| {
+        let class = &class.meta.key.name;
+        format!("the secret named by VolumeSnapshotClass \"{class}\" cannot be told: {why}")
+    })
 }
 
 fn patch(content: &Content, part: Part, mut body: Value) -> Write {

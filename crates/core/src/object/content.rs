@@ -69,6 +69,8 @@ pub struct ContentStatus {
 pub struct Content {
     /// Identity, version, finalizers.
     pub meta: Meta,
+    /// `metadata.generation`: counts changes of the spec.
+    pub generation: i64,
     /// `spec.driver`.
     pub driver: Arc<str>,
     /// `spec.deletionPolicy`.
@@ -120,6 +122,7 @@ impl Content {
             });
         Self {
             meta: Meta::of(&object.metadata),
+            generation: object.metadata.generation.unwrap_or_default(),
             driver: spec.driver.as_str().into(),
             policy: DeletionPolicy::parse(&spec.deletion_policy),
             source,

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 
-use super::{Key, Meta, Uid, entry};
+use super::{Affinity, Key, Meta, Uid, entry};
 
 /// `spec.volumeMode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,6 +79,8 @@ pub struct Volume {
     pub provisioned_by: Option<Box<str>>,
     /// `spec.capacity.storage` in bytes.
     pub capacity: Option<u64>,
+    /// `spec.nodeAffinity.required`.
+    pub affinity: Option<Box<Affinity>>,
 }
 
 impl Volume {
@@ -116,6 +118,7 @@ impl Volume {
                 tintype_api::keys::ANNOTATION_PROVISIONED_BY,
             )
             .map(Box::from),
+            affinity: Affinity::of(object).map(Box::new),
             capacity: spec
                 .and_then(|it| it.capacity.as_ref())
                 .and_then(|it| it.get("storage"))

@@ -35,6 +35,8 @@ pub enum Complaint {
     VolumeOfAnother,
     /// The claim's volume is not a CSI volume.
     VolumeNotCsi,
+    /// There is no node the claim's volume can be reached from.
+    NodeMissing,
     /// The API server refused the content.
     CreationRefused,
     /// The content it was bound to, or names, does not exist.
@@ -63,6 +65,7 @@ impl Complaint {
             Self::VolumeMissing,
             Self::VolumeOfAnother,
             Self::VolumeNotCsi,
+            Self::NodeMissing,
             Self::CreationRefused,
             Self::ContentMissing,
             Self::ContentOfAnother,
@@ -97,7 +100,8 @@ impl Complaint {
             | Self::ClaimDeleting
             | Self::VolumeMissing
             | Self::VolumeOfAnother
-            | Self::VolumeNotCsi => Reason::SnapshotContentCreationFailed,
+            | Self::VolumeNotCsi
+            | Self::NodeMissing => Reason::SnapshotContentCreationFailed,
             Self::CreationRefused => Reason::CreateSnapshotContentFailed,
             Self::ContentMissing => Reason::SnapshotContentMissing,
             Self::ContentOfAnother => {
@@ -109,6 +113,31 @@ impl Complaint {
             }
             Self::ContentMismatch => Reason::SnapshotContentMismatch,
             Self::BeingRestored => Reason::SnapshotDeletePending,
+        }
+    }
+
+    /// What is missing may just not have come yet: objects are applied together, in any order, and
+    /// caches fill one after the other. It is said only after a short grace.
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::ClassMissing
+            | Self::NoDefaultClass
+            | Self::ClaimMissing
+            | Self::ClaimNotBound
+            | Self::VolumeMissing
+            | Self::NodeMissing
+            | Self::ContentMissing => true,
+            Self::SourceUnclear
+            | Self::SeveralDefaultClasses
+            | Self::ClassOfOtherDriver
+            | Self::SecretUnclear
+            | Self::ClaimDeleting
+            | Self::VolumeOfAnother
+            | Self::VolumeNotCsi
+            | Self::CreationRefused
+            | Self::ContentOfAnother
+            | Self::ContentMismatch
+            | Self::BeingRestored => false,
         }
     }
 
@@ -124,6 +153,7 @@ impl Complaint {
             | Self::VolumeMissing
             | Self::VolumeOfAnother
             | Self::VolumeNotCsi
+            | Self::NodeMissing
             | Self::CreationRefused
             | Self::ContentMissing
             | Self::ContentOfAnother
@@ -202,6 +232,9 @@ impl Complaint {
             ),
             Self::VolumeNotCsi => format!(
                 "PersistentVolume \"{volume}\" of claim {claim} is not a CSI volume; only volumes of CSI drivers can be snapshotted"
+            ),
+            Self::NodeMissing => format!(
+                "no node satisfies spec.nodeAffinity of PersistentVolume \"{volume}\" of claim {claim}; the snapshot is taken as soon as one does, by the sidecar on that node"
             ),
             Self::CreationRefused => format!(
                 "the API server refused VolumeSnapshotContent \"{content}\"; it is tried again, and the controller's log has the answer"

@@ -6,7 +6,8 @@ use tintype_api::keys;
 
 use super::Complaint;
 use crate::object::{
-    Claim, ClaimPhase, Class, Content, ContentSource, Snapshot, SnapshotSource, Volume,
+    Affinity, Claim, ClaimPhase, Class, Content, ContentSource, Node, Snapshot, SnapshotSource,
+    Volume,
 };
 use crate::{DeletionPolicy, Seen};
 
@@ -29,10 +30,34 @@ pub struct Sighting {
     pub volume: Seen<Arc<Volume>>,
     /// A claim is being filled from this snapshot right now.
     pub being_restored: bool,
-    /// `--prevent-volume-mode-conversion`: write down the volume's mode.
-    pub record_mode: bool,
+    /// `--prevent-volume-mode-conversion`: who restores cannot change the mode unasked.
+    pub keep_mode: bool,
+    /// Whose sidecar is to look after the content.
+    pub placement: Placement,
     /// What this process remembers.
     pub memory: Memory,
+}
+
+/// Which node's sidecar a content is for (spec controller 2.6, `--enable-distributed-snapshotting`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placement {
+    /// Any: the driver has one sidecar, or the volume can be reached from everywhere.
+    Anywhere,
+    /// The cache of nodes is not filled.
+    Unknown,
+    /// The volume can be reached from no node there is.
+    Nowhere,
+    /// The node of this name.
+    On(Arc<str>),
+}
+
+impl Placement {
+    /// Of the nodes the volume can be reached from, the first by name.
+    pub fn among<'a>(affinity: &Affinity, nodes: impl IntoIterator<Item = &'a Node>) -> Self {
+        let admitted = nodes.into_iter().filter(|it| affinity.admits(it));
+        let first = admitted.map(|it| &it.meta.key.name).min();
+        first.map_or(Self::Nowhere, |name| Self::On(name.clone()))
+    }
 }
 
 /// The class, as looked up by the shell.
@@ -47,7 +72,8 @@ pub enum ClassSight {
 /// What the process remembers about one snapshot between passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Memory {
-    /// The content was made a moment ago: a quick driver may answer before anything is written.
+    /// It was first seen, or its content made, a moment ago: what it waits for may come before
+    /// anything is written.
     pub in_grace: bool,
     /// The API server refused to take the content.
     pub creation_refused: bool,
@@ -72,6 +98,8 @@ pub struct Facts {
     pub claim: ClaimFact,
     /// Our finalizer is on the claim.
     pub claim_protected: bool,
+    /// Whose sidecar is to look after the content.
+    pub node: NodeFact,
     /// A claim is being filled from this snapshot.
     pub being_restored: bool,
     /// What of the content's status the snapshot does not say yet.
@@ -233,6 +261,17 @@ pub enum ClaimFact {
     Bound,
 }
 
+/// The node whose sidecar is to look after the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeFact {
+    /// Known, or not needed.
+    Settled,
+    /// The cache of nodes is not filled.
+    Unknown,
+    /// There is no node the volume can be reached from.
+    Missing,
+}
+
 /// What the snapshot's status does not say yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Publication {
@@ -268,6 +307,11 @@ impl Sighting {
             claim: self.claim_fact(),
             claim_protected: claim
                 .is_some_and(|it| it.meta.has_finalizer(keys::FINALIZER_CLAIM_AS_SOURCE)),
+            node: match self.placement {
+                Placement::Anywhere | Placement::On(_) => NodeFact::Settled,
+                Placement::Unknown => NodeFact::Unknown,
+                Placement::Nowhere => NodeFact::Missing,
+            },
             being_restored: self.being_restored,
             publication: match (snapshot, self.content.present()) {
                 (Some(snapshot), Some(content)) => publication(snapshot, content),

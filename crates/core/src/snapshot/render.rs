@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 use tintype_api::{Reason, keys, names};
 
-use super::facts::Sighting;
+use super::facts::{Placement, Sighting};
 use super::{Complaint, Step};
 use crate::guard;
 use crate::object::{Class, Content, Snapshot};
@@ -75,7 +75,8 @@ fn patch_snapshot(snapshot: &Snapshot, part: Part, mut body: Value) -> Write {
     )
 }
 
-fn patch_content(content: &Content, mut metadata: Value) -> Write {
+/// A merge patch of a content's metadata, conditional on its version.
+pub(crate) fn patch_content(content: &Content, mut metadata: Value) -> Write {
     metadata["resourceVersion"] = content.meta.version.to_string().into();
     plain(
         Kind::Content,
@@ -175,10 +176,18 @@ fn create_content(seen: &Sighting, snapshot: &Snapshot) -> Option<Write> {
             },
         },
     });
+    if !seen.keep_mode {
+        annotations.insert(keys::ANNOTATION_ALLOW_MODE_CHANGE.to_owned(), "true".into());
+    }
     if !annotations.is_empty() {
         body["metadata"]["annotations"] = annotations.into();
     }
-    if let Some(mode) = volume.mode.filter(|_| seen.record_mode) {
+    if let Placement::On(node) = &seen.placement {
+        body["metadata"]["labels"] = json!({ keys::LABEL_MANAGED_BY: node });
+    }
+    // Without the flag upstream leaves the mode out, which nobody sees and nobody can take back
+    // (D30); the annotation allows the same, for this snapshot and in the open.
+    if let Some(mode) = volume.mode {
         body["spec"]["sourceVolumeMode"] = mode.as_str().into();
     }
     Some(plain(

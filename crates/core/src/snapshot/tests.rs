@@ -41,6 +41,7 @@ const FACTS: Facts = Facts {
     class: ClassFact::Chosen(CHOICE),
     claim: ClaimFact::Bound,
     claim_protected: true,
+    node: NodeFact::Settled,
     being_restored: false,
     publication: Publication::Nothing,
     said: None,

@@ -12,7 +12,7 @@ use tintype_api::{keys, names};
 use tintype_core::content::{self, Outcome};
 use tintype_core::object::{Claim, Class, Content, Snapshot, Volume};
 use tintype_core::retry::Schedule;
-use tintype_core::snapshot::{self, ClassSight};
+use tintype_core::snapshot::{self, ClassSight, Placement};
 use tintype_core::write::{Kind, Verb, Write};
 use tintype_core::{Seen, Stamp, Time, Verdict, guard};
 
@@ -318,7 +318,8 @@ impl Lockstep {
             },
             claim,
             being_restored: false,
-            record_mode: true,
+            keep_mode: true,
+            placement: Placement::Anywhere,
             memory: controller.memory[name],
         }
     }

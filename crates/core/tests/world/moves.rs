@@ -224,6 +224,8 @@ impl World {
             return None;
         }
         self.born[uid] = true;
+        // Ours looks again in a moment before it complains of what is missing.
+        self.controller.memory[name].in_grace = !self.controller.theirs;
         self.put_snapshot(
             name,
             Snap {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tintype_core::content::{self, CallFailure, Origin, Outcome, Reply};
 use tintype_core::retry::Schedule;
 use tintype_core::snapshot::{
-    self, Choice, ClaimFact, ClassFact, ContentFact, Policy, Publication, Sight, SnapshotFact,
-    SourceFact,
+    self, Choice, ClaimFact, ClassFact, ContentFact, NodeFact, Policy, Publication, Sight,
+    SnapshotFact, SourceFact,
 };
 use tintype_core::{Seen, Stamp, Time, guard};
 
@@ -52,6 +52,7 @@ impl World {
                     .claim
                     .present()
                     .is_some_and(|it| it.protected),
+            node: NodeFact::Settled,
             being_restored: false,
             publication: match (snap.present(), content.present()) {
                 (Some(snap), Some(content)) => publication(*snap, *content),
@@ -321,5 +322,6 @@ pub(crate) fn failure(trouble: Trouble) -> CallFailure {
         what: "the call".into(),
         code: format!("{trouble:?}").into(),
         message: "it failed".into(),
+        busy: false,
     }
 }

@@ -1,26 +1,19 @@
-//! Joins the content machine to its caches and to the driver.
+//! Joins the content machine to its caches; the calls it asks for are in `storage`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use kube::Client;
-use tintype_api::keys;
-use tintype_core::content::{
-    self, CallFailure, Memory, Outcome, Reply as DriverReply, Sighting, Step, Waiting,
-};
-use tintype_core::object::{Class, Content, ContentSource, Key};
+use tintype_core::content::{self, Memory, Sighting, Step, Waiting};
+use tintype_core::object::{Class, Content, Key};
 use tintype_core::retry::Schedule;
 use tintype_core::write::Write;
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
-use tintype_csi::{CallError, Snapshot, v1};
 use tintype_runtime::{Cache, Clock, Machine, Reply, fold_reply};
-use tonic::Code;
-use tracing::{info, warn};
 
 use crate::driver::Driver;
 use crate::memory::Remembered;
-use crate::secrets::{self, SecretError};
+use crate::secrets::Held;
 
 /// How snapshots are named on storage.
 #[derive(Debug, Clone)]
@@ -28,6 +21,17 @@ pub(crate) struct Names {
     pub(crate) prefix: String,
     pub(crate) length: Option<usize>,
     pub(crate) extra_metadata: bool,
+}
+
+/// How the driver can be asked about a snapshot it did not cut for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// `ListSnapshots`.
+    List,
+    /// `GetSnapshot`.
+    Get,
+    /// Not at all: the administrator is taken at their word.
+    Never,
 }
 
 /// The content machine with everything around it.
@@ -38,222 +42,10 @@ pub(crate) struct Contents {
     pub(crate) client: Client,
     pub(crate) clock: Clock,
     pub(crate) schedule: Schedule,
-    /// The driver has `LIST_SNAPSHOTS`.
-    pub(crate) lists: bool,
+    pub(crate) asks: Asks,
     pub(crate) names: Names,
     pub(crate) memory: Remembered<Memory>,
-}
-
-impl Contents {
-    async fn create(&self, seen: &mut Sighting) {
-        let Some(content) = seen.content.present().cloned() else {
-            return;
-        };
-        let secrets = match self.secrets(&content).await {
-            Ok(secrets) => secrets,
-            Err(error) => return self.not_called(seen, "Failed to create snapshot", &error),
-        };
-        let request = self.create_request(&content, seen, secrets);
-        let name = request.name.clone();
-        let result = self.driver.client.create_snapshot(request).await;
-        match result {
-            Ok(snapshot) => {
-                info!(content = %content.meta.key.name, %name, handle = snapshot.id, ready = snapshot.ready_to_use, "snapshot on storage");
-                self.answered(seen, snapshot);
-            }
-            Err(error) => self.failed(seen, "Failed to create snapshot", &error),
-        }
-    }
-
-    fn create_request(
-        &self,
-        content: &Content,
-        seen: &Sighting,
-        secrets: BTreeMap<String, String>,
-    ) -> v1::CreateSnapshotRequest {
-        let class = seen.class.as_ref().and_then(|it| it.present().cloned());
-        let mut parameters = class
-            .and_then(|it| content::create_parameters(&it).ok())
-            .unwrap_or_default();
-        if self.names.extra_metadata {
-            let owner = &content.snapshot.key;
-            for (key, value) in [
-                (keys::METADATA_SNAPSHOT_NAME, &owner.name),
-                (keys::METADATA_SNAPSHOT_NAMESPACE, &owner.namespace),
-                (keys::METADATA_CONTENT_NAME, &content.meta.key.name),
-            ] {
-                parameters.insert(key.to_owned(), value.to_string());
-            }
-        }
-        let source = match &content.source {
-            ContentSource::Volume(handle) => handle.to_string(),
-            ContentSource::Snapshot(_) | ContentSource::Neither | ContentSource::Both => {
-                String::new()
-            }
-        };
-        v1::CreateSnapshotRequest {
-            source_volume_id: source,
-            name: content::snapshot_name(&self.names.prefix, content, self.names.length),
-            secrets,
-            parameters,
-        }
-    }
-
-    /// Spec sidecar 3.6; a driver without `LIST_SNAPSHOTS` is taken at the administrator's word.
-    async fn ask(&self, seen: &mut Sighting) {
-        let Some(handle) = seen.content.present().and_then(|it| it.handle()) else {
-            return;
-        };
-        let handle = handle.to_owned();
-        if !self.lists {
-            let reply = DriverReply {
-                handle: handle.into(),
-                creation_time: None,
-                size: 0,
-                ready: true,
-                group: None,
-            };
-            return seen
-                .memory
-                .folded_reply(reply, self.clock.now(), self.clock.wall());
-        }
-        let request = v1::ListSnapshotsRequest {
-            snapshot_id: handle.clone(),
-            ..Default::default()
-        };
-        match self.driver.client.list_snapshots(request).await {
-            Ok(page) => match page.entries.into_iter().find(|it| it.id == handle) {
-                Some(snapshot) => self.answered(seen, snapshot),
-                None => self.fold_failure(
-                    seen,
-                    Outcome::NotCalled,
-                    CallFailure {
-                        what: "Failed to check and update snapshot content".into(),
-                        code: "".into(),
-                        message: format!(
-                            "driver {} lists no snapshot {handle}; check spec.source.snapshotHandle",
-                            self.driver.name
-                        )
-                        .into(),
-                    },
-                ),
-            },
-            Err(error) => self.failed(seen, "Failed to check and update snapshot content", &error),
-        }
-    }
-
-    async fn delete(&self, seen: &mut Sighting) {
-        let Some(content) = seen.content.present().cloned() else {
-            return;
-        };
-        let Some(handle) = content.handle().map(str::to_owned) else {
-            return;
-        };
-        let secrets = match secrets::read(&self.client, content.secret.as_deref()).await {
-            Ok(secrets) => secrets,
-            // Without it deletion would wait for ever (D6); the driver may not need it.
-            Err(error @ (SecretError::Missing(_) | SecretError::Unnamed)) => {
-                warn!(content = %content.meta.key.name, %error, "deletes without secrets");
-                BTreeMap::new()
-            }
-            Err(error) => {
-                return self.not_called_as(
-                    seen,
-                    Outcome::DeleteFailed,
-                    "Failed to delete snapshot",
-                    &error,
-                );
-            }
-        };
-        let request = v1::DeleteSnapshotRequest {
-            snapshot_id: handle.clone(),
-            secrets,
-        };
-        match self.driver.client.delete_snapshot(request).await {
-            Ok(()) => {
-                info!(content = %content.meta.key.name, handle, "snapshot deleted on storage");
-                seen.memory.folded_deleted();
-            }
-            Err(error) => {
-                let failure = failure("Failed to delete snapshot", &error);
-                self.fold_failure(seen, Outcome::DeleteFailed, failure);
-            }
-        }
-    }
-
-    /// Secrets for a create; one that is going has to come to an end without them (D32).
-    async fn secrets(&self, content: &Content) -> Result<BTreeMap<String, String>, SecretError> {
-        match secrets::read(&self.client, content.secret.as_deref()).await {
-            Err(SecretError::Missing(_) | SecretError::Unnamed) if content.meta.deleting => {
-                Ok(BTreeMap::new())
-            }
-            other => other,
-        }
-    }
-
-    fn answered(&self, seen: &mut Sighting, snapshot: Snapshot) {
-        let nanos = snapshot
-            .creation_time
-            .and_then(|it| it.duration_since(UNIX_EPOCH).ok())
-            .and_then(|it| i64::try_from(it.as_nanos()).ok());
-        let reply = DriverReply {
-            handle: snapshot.id.into(),
-            creation_time: nanos,
-            size: i64::try_from(snapshot.size_bytes).unwrap_or(i64::MAX),
-            ready: snapshot.ready_to_use,
-            group: snapshot.group_snapshot_id.map(Into::into),
-        };
-        seen.memory
-            .folded_reply(reply, self.clock.now(), self.clock.wall());
-    }
-
-    fn failed(&self, seen: &mut Sighting, what: &str, error: &CallError) {
-        // A name that is taken says that something was made under it.
-        let outcome = if error.is_uncertain() || error.code == Code::AlreadyExists {
-            Outcome::Uncertain
-        } else {
-            Outcome::Refused
-        };
-        self.fold_failure(seen, outcome, failure(what, error));
-    }
-
-    fn not_called(&self, seen: &mut Sighting, what: &str, error: &SecretError) {
-        self.not_called_as(seen, Outcome::NotCalled, what, error);
-    }
-
-    fn not_called_as(
-        &self,
-        seen: &mut Sighting,
-        outcome: Outcome,
-        what: &str,
-        error: &SecretError,
-    ) {
-        let failure = CallFailure {
-            what: what.into(),
-            code: "".into(),
-            message: error.to_string().into(),
-        };
-        self.fold_failure(seen, outcome, failure);
-    }
-
-    fn fold_failure(&self, seen: &mut Sighting, outcome: Outcome, failure: CallFailure) {
-        warn!(driver = %self.driver.name, code = %failure.code, "{}: {}", failure.what, failure.message);
-        seen.memory.folded_failure(
-            outcome,
-            failure,
-            self.clock.now(),
-            self.schedule,
-            rand::random(),
-        );
-    }
-}
-
-fn failure(what: &str, error: &CallError) -> CallFailure {
-    CallFailure {
-        what: what.into(),
-        code: format!("{:?}", error.code).into(),
-        message: error.message.as_str().into(),
-    }
+    pub(crate) secrets: Remembered<Held>,
 }
 
 impl Machine for Contents {
@@ -271,18 +63,23 @@ impl Machine for Contents {
             .about(content.present().map(AsRef::as_ref));
         if memory.is_blank() {
             self.memory.forget(key);
+            self.secrets.forget(key);
         }
         let class = content
             .present()
             .and_then(|it| it.class.clone())
             .map(|name| self.classes.get(&Key::cluster(name)));
-        Sighting {
+        let mut seen = Sighting {
             content,
             class,
             driver: self.driver.name.clone(),
             memory,
             now,
+        };
+        if let Some(cause) = seen.cause() {
+            seen.memory = seen.memory.encouraged(&cause);
         }
+        seen
     }
 
     fn decide(&self, seen: &Sighting) -> Verdict<Step, Waiting> {
