@@ -9,11 +9,13 @@ mod decode;
 mod definitions;
 mod delete;
 mod events;
+mod expiry;
 mod form;
 mod info;
 mod list;
 mod present;
 mod query;
+mod quota;
 mod reply;
 pub(crate) mod reviews;
 mod scale;
@@ -58,6 +60,8 @@ pub(crate) struct Api {
     begun: OnceCell<()>,
     /// One at a time works on definitions.
     settling: Mutex<()>,
+    /// Who creates where quotas are.
+    turns: quota::Turns,
 }
 
 /// One request for a resource that exists.
@@ -147,6 +151,7 @@ impl Api {
             closing: CancellationToken::new(),
             begun: OnceCell::new(),
             settling: Mutex::new(()),
+            turns: quota::Turns::new(),
         };
         api.take_up_definitions();
         Arc::new(api)

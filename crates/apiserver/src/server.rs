@@ -161,6 +161,9 @@ impl Server {
             let running = controllers::run(role, client, shutdown.clone());
             controllers.spawn(format!("the controller {}", role.account()), running);
         }
+        let (api, stop) = (Arc::clone(&self.inner.api), shutdown.clone());
+        let expiry = async move { api.let_events_go(stop).await };
+        controllers.spawn("the end of old events".into(), expiry);
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
             if let Some(ended) = controllers.first_end(&shutdown).await {

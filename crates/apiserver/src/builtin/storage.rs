@@ -101,6 +101,16 @@ pub(super) fn pending(object: &mut Value) {
     set(object, "", "status", json!({"phase": "Pending"}));
 }
 
+/// Says when a volume came into its phase, unless the writer does.
+fn note_transition(new: &mut Value, old: Option<&Value>) {
+    const TIME: &str = "/status/lastPhaseTransitionTime";
+    let changed = |path| at(new, path) != at(old.unwrap_or(&Value::Null), path);
+    if changed("/status/phase") && (at(new, TIME).is_null() || !changed(TIME)) {
+        let now = json!(crate::rest::now());
+        set(new, "/status", "lastPhaseTransitionTime", now);
+    }
+}
+
 /// A source given in the old place is also told in the new one, and the other way round.
 fn mirror_source(claim: &mut Value) {
     let known = |s: &Value| {
@@ -256,6 +266,7 @@ pub(super) fn volume(new: &mut Value, old: Option<&Value>) -> Vec<FieldError> {
         pending(new);
         finalizer(new, "kubernetes.io/pv-protection");
     }
+    note_transition(new, old);
     let mut errors = access_modes(new);
     match new.pointer("/spec/capacity/storage").map(Quantity::of) {
         None => errors.push(FieldError::required("spec.capacity", "")),
@@ -376,6 +387,28 @@ mod tests {
             json!(["kubernetes.io/pvc-protection"])
         );
         assert_eq!(claim["spec"]["dataSourceRef"], claim["spec"]["dataSource"]);
+    }
+
+    #[test]
+    fn a_volume_tells_since_when_it_is_in_its_phase() {
+        let mut fresh = json!({"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"], "csi": {"driver": "d", "volumeHandle": "h"}}});
+        assert_eq!(volume(&mut fresh, None), []);
+        let since = |volume: &Value| volume["status"]["lastPhaseTransitionTime"].clone();
+        assert!(since(&fresh).is_string(), "{fresh}");
+        let mut old = fresh.clone();
+        old["status"]["lastPhaseTransitionTime"] = json!("2020-01-01T00:00:00Z");
+        let update = |phase: &str, time: Value| {
+            let mut new = old.clone();
+            new["status"] = json!({"phase": phase, "lastPhaseTransitionTime": time});
+            assert_eq!(volume(&mut new, Some(&old)), []);
+            since(&new)
+        };
+        assert_eq!(update("Pending", since(&old)), since(&old));
+        assert_ne!(update("Bound", since(&old)), since(&old));
+        assert_ne!(update("Bound", Value::Null), Value::Null);
+        let own = json!("2021-01-01T00:00:00Z");
+        assert_eq!(update("Bound", own.clone()), own);
     }
 
     #[test]

@@ -56,7 +56,10 @@ impl Call<'_> {
             if !errors.is_empty() {
                 return Err(Failure::invalid(&self.target.about_kind(&name), &errors));
             }
-            match self.store_new(&new, &name, dry_run).await {
+            let room = self.quota(&new).await?;
+            let stored = self.store_new(&new, &name, dry_run).await;
+            drop(room);
+            match stored {
                 Err(WriteError::Exists) if base.is_some() && attempt < NAME_TRIES => {}
                 Err(WriteError::Exists) => {
                     return Err(Failure::already_exists(&self.target.about(&name)));
@@ -94,7 +97,7 @@ impl Call<'_> {
     }
 }
 
-fn text_of<'a>(object: &'a Value, field: &str) -> &'a str {
+pub(super) fn text_of<'a>(object: &'a Value, field: &str) -> &'a str {
     object["metadata"][field].as_str().unwrap_or_default()
 }
 

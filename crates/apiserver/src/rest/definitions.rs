@@ -15,6 +15,7 @@ use crate::store::{Draft, Expect, Object, Write, WriteError};
 impl Call<'_> {
     /// What follows from a write before its client hears of it.
     pub(super) async fn after_write(&self, name: &str) {
+        self.recount().await;
         if self.target.is(crd::GROUP, crd::PLURAL) {
             self.api.settle(name).await;
         } else if self.target.resource.is_terminating()

@@ -7,6 +7,7 @@ mod full_disk;
 mod histories;
 mod lists;
 mod openapi;
+mod quotas;
 mod reflectors;
 mod watches;
 

@@ -138,6 +138,14 @@ impl Store {
         })
     }
 
+    /// How many objects there are whose key begins with `prefix`.
+    pub(crate) fn count(&self, resource: &str, prefix: &str) -> usize {
+        self.shared.read(|state| {
+            let bucket = state.buckets.get(resource);
+            bucket.map_or(0, |bucket| bucket.range(prefix, "").count())
+        })
+    }
+
     /// Objects whose key begins with `prefix` and comes after `after`, as they were at `rv`.
     pub(crate) fn list_at(
         &self,
