@@ -3,39 +3,34 @@
 //! Does not know what a rule protects. Rules are bounded in length and nesting before they are parsed, since their author is not trusted.
 
 mod check;
+mod eval;
+mod parse;
 #[cfg(test)]
 mod tests;
 mod value;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use kube_cel::KubeCelExt as _;
-use kube_cel::cel::common::ast::Expr;
-use kube_cel::cel::extractors::This;
 use kube_cel::cel::objects::OptionalValue;
-use kube_cel::cel::{Context, ExecutionError, IdedExpr, Program, Value as CelValue};
+use kube_cel::cel::{IdedExpr, Value as CelValue};
 use serde_json::Value;
 
 pub(super) use self::check::check_rules;
+use self::eval::{Evaluation, Fault, Outcome, PER_CALL};
+use self::parse::{mentions, parse};
 use super::error::{Cause, FieldError, child, go_json};
 use super::{Additional, Node, Schema, lists};
 
-/// Characters of one expression; the longest in common CRDs has about two thousand.
-const LONGEST: usize = 16 * 1024;
-/// Brackets within brackets; the parser's effort grows quickly with them.
-const DEEPEST_BRACKETS: usize = 32;
-/// Nesting of a parsed expression, which is walked by recursion.
-const DEEPEST_TREE: usize = 128;
-/// The parser recurses too, on input that is not yet known to be shallow.
-const PARSER_STACK: usize = 64 << 20;
+/// What all rules of one object may cost together. As in Kubernetes.
+const PER_OBJECT: u64 = 10_000_000;
+const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
 
 /// One compiled rule.
 #[derive(Debug)]
 pub(crate) struct Rule {
     source: String,
-    program: Program,
+    program: IdedExpr,
     message: String,
-    message_expression: Option<(String, Program)>,
+    message_expression: Option<(String, IdedExpr)>,
     declared_reason: Option<String>,
     reason: Cause,
     field_path: Option<(String, Vec<String>)>,
@@ -108,7 +103,7 @@ impl Rule {
                 Some((declared_path, parts))
             }
         };
-        let uses_old_self = program.references().has_variable("oldSelf");
+        let uses_old_self = mentions(&program, "oldSelf");
         let optional_old_self = entry.get("optionalOldSelf").and_then(Value::as_bool);
         if optional_old_self == Some(true) && !uses_old_self {
             let at = child(path, "optionalOldSelf");
@@ -175,98 +170,6 @@ fn refusal(path: &str, entry: &Value, why: &str) -> FieldError {
     }
 }
 
-fn parse(source: &str) -> Result<Program, String> {
-    if source.chars().count() > LONGEST {
-        return Err(format!("expression is longer than {LONGEST} characters"));
-    }
-    if bracket_depth(source) > DEEPEST_BRACKETS {
-        return Err(format!(
-            "expression nests brackets deeper than {DEEPEST_BRACKETS}"
-        ));
-    }
-    let owned = source.to_owned();
-    let parsed = std::thread::Builder::new()
-        .name("cel-parse".into())
-        .stack_size(PARSER_STACK)
-        .spawn(move || {
-            let program = Program::compile(&owned).map_err(|e| e.to_string())?;
-            if tree_depth(program.expression()) > DEEPEST_TREE {
-                return Err(format!("expression nests deeper than {DEEPEST_TREE}"));
-            }
-            Ok(program)
-        })
-        .map_err(|e| format!("expression could not be parsed: {e}"))?;
-    parsed
-        .join()
-        .unwrap_or_else(|_| Err("expression is not understood".into()))
-}
-
-fn bracket_depth(source: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for c in source.chars() {
-        match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
-}
-
-fn tree_depth(expression: &IdedExpr) -> usize {
-    1 + children(&expression.expr)
-        .into_iter()
-        .map(tree_depth)
-        .max()
-        .unwrap_or(0)
-}
-
-/// The parts of an expression.
-fn children(expression: &Expr) -> Vec<&IdedExpr> {
-    use kube_cel::cel::common::ast::EntryExpr;
-    match expression {
-        Expr::Call(call) => call
-            .target
-            .as_deref()
-            .into_iter()
-            .chain(&call.args)
-            .collect(),
-        Expr::Comprehension(c) => {
-            vec![
-                &c.iter_range,
-                &c.accu_init,
-                &c.loop_cond,
-                &c.loop_step,
-                &c.result,
-            ]
-        }
-        Expr::List(list) => list.elements.iter().collect(),
-        Expr::Map(map) => map
-            .entries
-            .iter()
-            .flat_map(|e| entry_parts(&e.expr))
-            .collect(),
-        Expr::Struct(s) => s
-            .entries
-            .iter()
-            .filter_map(|e| match &e.expr {
-                EntryExpr::StructField(field) => Some(&field.value),
-                EntryExpr::MapEntry(_) => None,
-            })
-            .collect(),
-        Expr::Select(select) => vec![&select.operand],
-        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
-    }
-}
-
-fn entry_parts(entry: &kube_cel::cel::common::ast::EntryExpr) -> Vec<&IdedExpr> {
-    match entry {
-        kube_cel::cel::common::ast::EntryExpr::MapEntry(e) => vec![&e.key, &e.value],
-        kube_cel::cel::common::ast::EntryExpr::StructField(f) => vec![&f.value],
-    }
-}
-
 /// Reads `.spec.name`, `.a['b.c']`.
 fn parse_field_path(text: &str) -> Option<Vec<String>> {
     let (mut parts, mut rest) = (Vec::new(), text);
@@ -288,54 +191,16 @@ fn parse_field_path(text: &str) -> Option<Vec<String>> {
     Some(parts)
 }
 
-thread_local! {
-    /// Every function of Kubernetes' CEL; making it anew for each rule would cost more than the rule.
-    static FUNCTIONS: Context<'static> = {
-        let mut context = Context::default();
-        context.register_all();
-        context.add_function("size", size);
-        // Types are dynamic here anyway.
-        context.add_function("dyn", |value: CelValue| Ok::<_, ExecutionError>(value));
-        context
-    };
-}
-
-/// Characters of a string, not bytes, as the specification of CEL has it.
-fn size(This(this): This<CelValue>) -> Result<i64, ExecutionError> {
-    let size = match &this {
-        CelValue::List(list) => list.len(),
-        CelValue::Map(map) => map.map.len(),
-        CelValue::String(text) => text.chars().count(),
-        CelValue::Bytes(bytes) => bytes.len(),
-        _ => return Err(ExecutionError::NoSuchOverload),
-    };
-    i64::try_from(size).map_err(|_| ExecutionError::function_error("size", "too large"))
-}
-
-fn run(program: &Program, variables: &[(&str, &CelValue)]) -> Result<CelValue, String> {
-    FUNCTIONS.with(|functions| {
-        let mut scope = functions.new_inner_scope();
-        for (name, value) in variables {
-            scope.add_variable_from_value(*name, (*value).clone());
-        }
-        // The interpreter is not ours; a bug in it must cost one answer, not the connection.
-        let result = catch_unwind(AssertUnwindSafe(|| program.execute(&scope)));
-        match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(reworded(&error)),
-            Err(_) => Err("internal error".into()),
-        }
-    })
-}
-
-fn reworded(error: &ExecutionError) -> String {
-    match error {
-        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
-        ExecutionError::NoSuchOverload => "no such overload".into(),
-        ExecutionError::DivisionByZero(_) => "division by zero".into(),
-        ExecutionError::IndexOutOfBounds(_) => "index out of bounds".into(),
-        other => other.to_string(),
+/// Runs one expression and takes what it costs from `left`.
+fn run(expression: &IdedExpr, variables: &[(&str, &CelValue)], left: &mut u64) -> Outcome {
+    let budget = PER_CALL.min(*left);
+    let mut evaluation = Evaluation::new(budget);
+    for (name, value) in variables {
+        evaluation.set(name, (*value).clone());
     }
+    let outcome = evaluation.eval(expression);
+    *left -= budget - evaluation.left();
+    outcome
 }
 
 /// Runs every rule of a schema over an object and, on update, over what it was.
@@ -343,6 +208,7 @@ pub(super) fn validate(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec
     let mut walk = Walk {
         schema,
         errors: Vec::new(),
+        left: PER_OBJECT,
     };
     walk.node(schema.root(), new, old, "", true);
     walk.errors
@@ -351,12 +217,14 @@ pub(super) fn validate(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec
 struct Walk<'a> {
     schema: &'a Schema,
     errors: Vec<FieldError>,
+    /// Of the budget; nothing once it was exceeded.
+    left: u64,
 }
 
 impl Walk<'_> {
     fn node(&mut self, node: &Node, new: &Value, old: Option<&Value>, path: &str, resource: bool) {
         let node = self.schema.resolve(node);
-        if new.is_null() {
+        if new.is_null() || self.left == 0 {
             return;
         }
         if !node.rules.is_empty() {
@@ -421,10 +289,10 @@ impl Walk<'_> {
             if let Some(old_self) = &old_self {
                 variables.push(("oldSelf", old_self));
             }
-            match run(&rule.program, &variables) {
+            match run(&rule.program, &variables, &mut self.left) {
                 Ok(CelValue::Bool(true)) => {}
                 Ok(CelValue::Bool(false)) => {
-                    let message = message_of(rule, &variables);
+                    let message = message_of(rule, &variables, &mut self.left);
                     self.errors.push(blame(rule, new, path, &message));
                 }
                 Ok(_) => {
@@ -434,18 +302,33 @@ impl Walk<'_> {
                     );
                     self.errors.push(value_error(new, path, &why));
                 }
-                Err(error) => {
+                Err(Fault::Error(error)) => {
                     let why = format!("{error} evaluating rule: {}", rule.fallback_message());
                     self.errors.push(value_error(new, path, &why));
                 }
+                Err(Fault::OverBudget) => return self.give_up(rule, new, path),
             }
         }
     }
+
+    fn give_up(&mut self, rule: &Rule, value: &Value, path: &str) {
+        let why = if self.left == 0 {
+            OUT_OF_BUDGET.to_owned()
+        } else {
+            format!(
+                "'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to call cost exceeds \
+                 limit for rule: {}",
+                rule.fallback_message()
+            )
+        };
+        self.left = 0;
+        self.errors.push(value_error(value, path, &why));
+    }
 }
 
-fn message_of(rule: &Rule, variables: &[(&str, &CelValue)]) -> String {
+fn message_of(rule: &Rule, variables: &[(&str, &CelValue)], left: &mut u64) -> String {
     if let Some((_, program)) = &rule.message_expression
-        && let Ok(CelValue::String(text)) = run(program, variables)
+        && let Ok(CelValue::String(text)) = run(program, variables, left)
         && !text.trim().is_empty()
         && !text.contains('\n')
     {

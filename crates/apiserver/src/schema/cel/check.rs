@@ -2,11 +2,13 @@
 //!
 //! Does not infer every type: what it is not sure of, it lets pass.
 
+use kube_cel::cel::IdedExpr;
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, SelectExpr};
-use kube_cel::cel::{IdedExpr, Program};
 
+use super::eval::LIBRARIES;
+use super::parse::children;
 use super::value::escape;
-use super::{Rule, children, refusal};
+use super::{Rule, refusal};
 use crate::schema::error::{FieldError, child};
 use crate::schema::{Additional, Kind, ListType, Node};
 
@@ -97,7 +99,7 @@ fn check(
 }
 
 fn program_problem(
-    program: &Program,
+    program: &IdedExpr,
     source: &str,
     this: Type<'_>,
     optional: bool,
@@ -110,7 +112,7 @@ fn program_problem(
     scope
         .names
         .push(("oldSelf", if optional { Type::Unknown } else { this }));
-    let result = scope.infer(program.expression());
+    let result = scope.infer(program);
     if let Some((word, why)) = scope.problem {
         return Some(located(source, &word, &why));
     }
@@ -206,7 +208,9 @@ impl<'s, 'a> Scope<'s, 'a> {
     }
 
     fn name(&mut self, name: &str) -> Type<'a> {
-        const TYPES: [&str; 12] = [
+        const TYPES: [&str; 14] = [
+            "google",
+            "optional_type",
             "int",
             "uint",
             "double",
@@ -293,6 +297,9 @@ impl<'s, 'a> Scope<'s, 'a> {
 
     fn call(&mut self, call: &'s CallExpr) -> Type<'a> {
         let name = call.func_name.as_str();
+        if let Some(result) = self.macro_call(call) {
+            return result;
+        }
         if let Some(target) = &call.target
             && !is_library(target)
         {
@@ -324,6 +331,37 @@ impl<'s, 'a> Scope<'s, 'a> {
             ("startsWith" | "endsWith" | "contains" | "matches", _) => Type::Scalar("bool"),
             _ => Type::Unknown,
         }
+    }
+
+    /// Macros that the parser takes for calls: their first arguments are new names.
+    fn macro_call(&mut self, call: &'s CallExpr) -> Option<Type<'a>> {
+        let target = call.target.as_deref()?;
+        let names = match (call.func_name.as_str(), call.args.len()) {
+            ("all" | "exists" | "existsOne" | "exists_one", 3)
+            | ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => 2,
+            ("optMap" | "optFlatMap" | "sortBy", 2) => 1,
+            ("bind", 3) if is_library(target) => 1,
+            _ => return None,
+        };
+        if !is_library(target) {
+            self.infer(target);
+        }
+        let (variables, rest) = call.args.split_at(names);
+        let depth = self.names.len();
+        for variable in variables {
+            if let Expr::Ident(name) = &variable.expr {
+                self.names.push((name, Type::Unknown));
+            }
+        }
+        for part in rest {
+            self.infer(part);
+        }
+        self.names.truncate(depth);
+        let result = match call.func_name.as_str() {
+            "all" | "exists" | "existsOne" | "exists_one" => Type::Scalar("bool"),
+            _ => Type::Unknown,
+        };
+        Some(result)
     }
 
     fn comparable(&mut self, operator: &str, a: Type<'a>, b: Type<'a>) {
@@ -373,24 +411,12 @@ impl<'s, 'a> Scope<'s, 'a> {
 
 /// `math` in `math.greatest(…)` is no variable.
 fn is_library(target: &IdedExpr) -> bool {
-    const LIBRARIES: [&str; 10] = [
-        "math",
-        "sets",
-        "lists",
-        "strings",
-        "base64",
-        "optional",
-        "format",
-        "jsonpatch",
-        "ip",
-        "cel",
-    ];
     matches!(&target.expr, Expr::Ident(name) if LIBRARIES.contains(&name.as_str()))
 }
 
 /// What CEL and Kubernetes offer and the interpreter here has.
 const FUNCTIONS: &str = "abs add all asApproximateFloat asInteger bitAnd bitNot bitOr bitShiftLeft bitShiftRight \
-    bitXor byte bytes ceil charAt cidr compareTo contains containsCIDR containsIP date \
+    bitXor bool byte bytes ceil charAt cidr compareTo contains containsCIDR containsIP date \
     datetime decode distinct dns1035Label dns1035LabelPrefix dns1123Label dns1123LabelPrefix \
     dns1123Subdomain dns1123SubdomainPrefix double duration dyn encode endsWith equivalent \
     escapeKey exists exists_one family filter find findAll first flatten floor format getDate \
@@ -403,4 +429,4 @@ const FUNCTIONS: &str = "abs add all asApproximateFloat asInteger bitAnd bitNot 
     matches max min minor named namedFormat none of ofNonZeroValue optFlatMap optMap \
     optional_none or orValue patch prefixLength qualifiedName quantity quote range replace \
     reverse round semver sign size slice sort split sqrt startsWith string sub substring sum \
-    timestamp trim trunc uint upperAscii uri url uuid validate value";
+    timestamp trim trunc type uint upperAscii uri url uuid validate value";

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::schema::Schema;
+use super::eval::Fault;
+use super::{CelValue, Outcome, parse, run};
+use crate::schema::{Node, Schema};
 
 fn schema(spec: impl Into<Value>) -> Schema {
     let spec = spec.into();
@@ -418,5 +420,111 @@ fn items_of_plain_lists_have_no_past() {
         &json!([{"k": "a", "v": "1"}, {"k": "b", "v": "2"}]),
         &json!([{"k": "b", "v": "2"}, {"k": "a", "v": "9"}]),
         &["spec[1].v: Invalid value: \"9\": fixed"],
+    );
+}
+
+/// An object whose fields the expressions of `true.txt` look at.
+fn sample() -> CelValue {
+    let any = Node::default();
+    let schema = Schema::compile(&json!({"type": "object"})).unwrap();
+    let sample = json!({"name": "añb", "n": 1, "f": 1.5, "one": 1.0, "l": [1, 2, 3], "m": {"a": 1},
+        "obj": {"x": {"y": "z"}}, "nul": null});
+    super::value::of(&schema, &any, &sample, false)
+}
+
+fn evaluated(text: &str) -> Outcome {
+    run(
+        &parse(text).unwrap(),
+        &[("self", &sample())],
+        &mut u64::MAX.clone(),
+    )
+}
+
+#[test]
+fn expressions_mean_what_cel_and_kubernetes_say() {
+    let mut wrong = Vec::new();
+    for line in include_str!("tests/true.txt").lines() {
+        match parse(line) {
+            Ok(_) if evaluated(line) == Ok(CelValue::Bool(true)) => {}
+            Ok(_) => wrong.push(format!("{line} => {:?}", evaluated(line))),
+            Err(why) => wrong.push(format!("{line} => {why}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_cannot_be_evaluated_says_why() {
+    let cases = [
+        ("9223372036854775807 + 1 == 0", "integer overflow"),
+        ("1 / 0 == 1", "division by zero"),
+        ("1 % 0 == 1", "modulus by zero"),
+        ("self.l[3] == 1", "index out of bounds: 3"),
+        ("self.m['b'] == 1", "no such key: b"),
+        ("self.nope == 1", "no such key: nope"),
+        ("self.l[dyn(0.5)] == 1", "no such overload"),
+        ("dyn(1) + 1.0 == 2.0", "no such overload"),
+        ("dyn('a') < 1", "no such overload"),
+        ("[0, 1].all(x, 1 / x == 1)", "division by zero"),
+        (
+            "optional.none().value() == 1",
+            "optional.none() dereference",
+        ),
+        ("{'a': 1, 'a': 2}.size() == 1", "failed with repeated key"),
+    ];
+    for (text, why) in cases {
+        assert_eq!(evaluated(text), Err(Fault::Error(why.into())), "{text}");
+    }
+}
+
+#[test]
+fn an_evaluation_is_cut_off_where_it_costs_too_much() {
+    let many = "[1,2,3,4,5,6,7,8,9,10]";
+    let nested = (0..7).fold("true".to_owned(), |inner, n| {
+        format!("{many}.all(x{n}, {inner})")
+    });
+    let doubled = (0..28).fold("x".to_owned(), |inner, _| {
+        format!("cel.bind(x, x + x, {inner})")
+    });
+    let eight = |x: &str| format!("[{x},{x},{x},{x},{x},{x},{x},{x}]");
+    let woven = (0..9).fold("x == y".to_owned(), |inner, _| {
+        let (x, y) = (eight("x"), eight("y"));
+        format!("cel.bind(x, {x}, cel.bind(y, {y}, {inner}))")
+    });
+    let told = woven.replace("x == y", "'%s'.format([x]) == ''");
+    let long = "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'";
+    let joined = format!("lists.range(9000).map(i, {long}).join()");
+    let cases = [
+        nested,
+        format!("cel.bind(x, 'abcdefghijklmnopqrstuvwxyz', {doubled}) == ''"),
+        format!("cel.bind(x, [1], cel.bind(y, [1], {woven}))"),
+        format!("cel.bind(x, [1], cel.bind(y, [1], {told}))"),
+        "lists.range(9000000000).size() == 1".into(),
+        format!("cel.bind(y, {joined}, y.replace('a', y).size() == 1)"),
+    ];
+    for text in cases {
+        assert_eq!(evaluated(&text), Err(Fault::OverBudget), "{text}");
+    }
+}
+
+#[test]
+fn all_rules_of_an_object_share_a_budget() {
+    let rule = "lists.range(30000).all(x, x >= 0) && self > 0";
+    let schema = Schema::compile(
+        &json!({"type": "object", "properties": {"l": {"type": "array",
+        "items": {"type": "integer", "x-kubernetes-validations": [{"rule": rule}]}}}}),
+    )
+    .unwrap();
+    let errors = |items: usize| -> Vec<String> {
+        let object = json!({"l": vec![1; items]});
+        let errors = schema.validate(&object, None);
+        errors.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(errors(20), [] as [String; 0]);
+    let errors = errors(400);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(
+        errors[0].contains("running out of cost budget"),
+        "{errors:?}"
     );
 }

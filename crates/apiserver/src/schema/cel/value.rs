@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use kube_cel::cel::objects::{Key, Map};
-use kube_cel::cel::{Program, Value as CelValue};
+use kube_cel::cel::{IdedExpr, Value as CelValue};
 use serde_json::Value;
 
 use crate::schema::{Kind, Node, Schema};
@@ -110,10 +110,10 @@ fn names_only(meta: &Value) -> CelValue {
 }
 
 fn string(node: &Node, text: &str) -> CelValue {
-    static TIMESTAMP: LazyLock<Option<Program>> =
-        LazyLock::new(|| Program::compile("timestamp(v)").ok());
-    static DURATION: LazyLock<Option<Program>> =
-        LazyLock::new(|| Program::compile("duration(v)").ok());
+    static TIMESTAMP: LazyLock<Option<IdedExpr>> =
+        LazyLock::new(|| super::parse("timestamp(v)").ok());
+    static DURATION: LazyLock<Option<IdedExpr>> =
+        LazyLock::new(|| super::parse("duration(v)").ok());
     let plain = CelValue::from(text);
     if node.kind != Some(Kind::String) {
         return plain;
@@ -130,7 +130,8 @@ fn string(node: &Node, text: &str) -> CelValue {
         }
         _ => None,
     };
-    let converted = converter.map(|program| super::run(program, &[("v", &plain)]));
+    let converted =
+        converter.map(|call| super::run(call, &[("v", &plain)], &mut super::PER_CALL.clone()));
     match converted {
         Some(Ok(value)) => value,
         Some(Err(_)) | None => plain,
