@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::auth::ISSUER;
 use crate::registry::{Catalog, Resource, Target, api_resources, subresource_shape};
 use crate::rest::{Api, Form, Reply, RequestInfo, negotiate};
 use crate::status::Failure;
@@ -13,6 +14,7 @@ use crate::status::Failure;
 mod openapi;
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const KEYS: &str = "application/jwk-set+json";
 /// The release that this server behaves like.
 const MAJOR: &str = "1";
 const MINOR: &str = "36";
@@ -42,6 +44,11 @@ pub(crate) fn serve(
         ["healthz" | "livez" | "readyz", ..] => Ok(Reply::text(StatusCode::OK, "ok")),
         ["metrics"] => metrics(api),
         ["openapi", rest @ ..] => openapi::serve(api, catalog, parts, rest),
+        [".well-known", "openid-configuration"] => Ok(Reply::json(StatusCode::OK, &issuer())),
+        ["openid", "v1", "jwks"] => {
+            let keys = api.access.tokens.keys().to_string();
+            Ok(Reply::bytes(StatusCode::OK, KEYS, keys.into()))
+        }
         [] => Ok(Reply::json(StatusCode::OK, &paths(catalog))),
         _ => Err(Failure::no_such_page()),
     }
@@ -60,6 +67,17 @@ fn either(
             Form::Plain | Form::Table | Form::Metadata => Reply::json(StatusCode::OK, &plain()),
         },
     )
+}
+
+/// Where others find the keys that service account tokens are signed with (OpenID Connect Discovery).
+fn issuer() -> Value {
+    json!({
+        "issuer": ISSUER,
+        "jwks_uri": format!("{ISSUER}/openid/v1/jwks"),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    })
 }
 
 fn legacy_versions() -> Value {
@@ -214,11 +232,13 @@ fn paths(catalog: &Catalog) -> Value {
         );
     }
     let others = [
+        "/.well-known/openid-configuration",
         "/healthz",
         "/livez",
         "/metrics",
         "/openapi/v2",
         "/openapi/v3",
+        "/openid/v1/jwks",
         "/readyz",
         "/version",
     ];

@@ -50,7 +50,12 @@ impl Answer for Door {
 impl Door {
     /// The user that the request is made as: who makes it, or whom they may make it as.
     fn user_of(&self, parts: &Parts) -> Result<Arc<User>, Failure> {
-        let user = authenticate(parts, pki::now()).map_err(|reason| {
+        let now = pki::now();
+        let by_token = |token: &str| {
+            let bearer = self.api.access.tokens.check(token, &[], now)?;
+            Ok(bearer.user)
+        };
+        let user = authenticate(parts, now, by_token).map_err(|reason| {
             tracing::debug!(path = parts.uri.path(), %reason, "unauthenticated");
             Failure::unauthorized()
         })?;

@@ -29,7 +29,7 @@ mod table;
 mod tls;
 mod watch;
 
-pub use auth::PeerVerifierError;
+pub use auth::{KeyError, PeerVerifierError};
 pub use body::{Body, BoxError};
 pub use local::LocalService;
 pub use pki::PkiError;

@@ -1,8 +1,10 @@
-//! Calls the server from within its process, as a user with a client certificate of its own authority.
+//! Calls the server from within its process, as a user with a client certificate of its own authority, or as a service
+//! account with its tokens.
 //!
 //! A call passes the same authentication, authorization, admission and metrics as one over TLS; only the socket is
 //! missing. Knows nothing of what is called.
 
+mod account;
 mod client;
 
 use std::convert::Infallible;
@@ -11,10 +13,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use tower::Service;
 
-use crate::auth::{PeerCertificate, PeerVerifier};
+use self::account::Account;
+use crate::auth::{PeerCertificate, PeerVerifier, Tokens};
 use crate::body::{self, Body, BoxError};
 use crate::door::Door;
 use crate::pki::{self, Pki};
@@ -26,7 +30,14 @@ pub(crate) use client::{Call, CallError, LocalClient, Shape, WatchEvent};
 #[derive(Debug, Clone)]
 pub struct LocalService {
     door: Arc<Door>,
-    peer: PeerCertificate,
+    proof: Proof,
+}
+
+/// How a caller shows who it is.
+#[derive(Debug, Clone)]
+enum Proof {
+    Certificate(PeerCertificate),
+    Tokens(Arc<Account>),
 }
 
 impl LocalService {
@@ -47,11 +58,37 @@ impl LocalService {
                 PeerCertificate::Invalid { reason }
             }
         };
-        Self { door, peer }
+        let proof = Proof::Certificate(peer);
+        Self { door, proof }
+    }
+
+    /// Has tokens issued for the account as they are needed.
+    pub(crate) fn account(
+        door: Arc<Door>,
+        tokens: Arc<Tokens>,
+        namespace: &str,
+        name: &str,
+    ) -> Self {
+        let proof = Proof::Tokens(Arc::new(Account::new(tokens, namespace, name)));
+        Self { door, proof }
     }
 
     async fn answer(self, mut request: Request<Body>) -> Response<Body> {
-        request.extensions_mut().insert(self.peer);
+        match &self.proof {
+            Proof::Certificate(peer) => {
+                request.extensions_mut().insert(peer.clone());
+            }
+            Proof::Tokens(account) => match account.header(pki::now()) {
+                Ok(header) => {
+                    request.headers_mut().insert(AUTHORIZATION, header);
+                }
+                // Judged like any other false proof: 401, and the reason is for the log.
+                Err(reason) => {
+                    let peer = PeerCertificate::Invalid { reason };
+                    request.extensions_mut().insert(peer);
+                }
+            },
+        }
         self.door.answer(request).await
     }
 }

@@ -54,7 +54,12 @@ pub enum PkiError {
         folder: PathBuf,
         problem: &'static str,
     },
-    #[error("cannot make the certificate of {subject:?}")]
+    #[error(
+        "{} is not a PEM file with a P-256 key; restore it from a copy, or remove it to start with a new key (service account tokens given out before will no longer work)",
+        path.display()
+    )]
+    TokenKey { path: PathBuf },
+    #[error("cannot make the key or certificate of {subject:?}")]
     Make {
         subject: String,
         #[source]
@@ -108,6 +113,7 @@ pub(crate) struct Pki {
     names: Vec<String>,
     serving: ArcSwap<Serving>,
     renewing: Mutex<()>,
+    token_key: KeyPair,
 }
 
 impl std::fmt::Debug for Pki {
@@ -144,11 +150,17 @@ impl Pki {
             names,
             serving: ArcSwap::from_pointee(serving),
             renewing: Mutex::new(()),
+            token_key: token_key(folder)?,
         })
     }
 
     pub(crate) fn ca(&self) -> &CertificateDer<'static> {
         &self.ca
+    }
+
+    /// The private key that signs the tokens of service accounts: P-256, PKCS #8, DER.
+    pub(crate) fn token_key(&self) -> &[u8] {
+        self.token_key.serialized_der()
     }
 
     pub(crate) fn ca_pem(&self) -> String {
@@ -295,6 +307,24 @@ fn make_ca(
     Ok((ca, Issuer::new(params, key)))
 }
 
+/// The key that signs tokens, made at the first start. Without it every token given out is void.
+fn token_key(folder: &Path) -> Result<KeyPair, PkiError> {
+    let path = folder.join("sa.key");
+    let Some(pem) = files::read(&path)? else {
+        let key = KeyPair::generate().map_err(|source| PkiError::Make {
+            subject: "service account tokens".into(),
+            source,
+        })?;
+        files::write(&path, key.serialize_pem().as_bytes(), 0o600)?;
+        return Ok(key);
+    };
+    let read = std::str::from_utf8(&pem).ok();
+    let read = read.and_then(|pem| KeyPair::from_pem(pem).ok());
+    // Others would be taken as keys, but their signatures have another form.
+    read.filter(|key| key.is_compatible(&rcgen::PKCS_ECDSA_P256_SHA256))
+        .ok_or_else(|| PkiError::TokenKey { path })
+}
+
 fn leaf(usage: ExtendedKeyUsagePurpose, now: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -333,7 +363,7 @@ mod tests {
     fn keys_are_for_their_owner_only() {
         let dir = tempfile::tempdir().expect("temporary folder");
         open(dir.path(), now());
-        for key in ["ca.key", "apiserver.key"] {
+        for key in ["ca.key", "apiserver.key", "sa.key"] {
             let meta = std::fs::metadata(dir.path().join(key)).expect(key);
             assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{key}");
         }
@@ -393,6 +423,17 @@ mod tests {
             assert!(text.contains(problem) && text.contains(file), "{text}");
             assert!(text.contains("remove the folder"), "{text}");
         }
+    }
+
+    #[test]
+    fn the_key_of_tokens_is_kept_and_a_damaged_one_is_named() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let first = open(dir.path(), now());
+        let second = open(dir.path(), now());
+        assert_eq!(first.token_key(), second.token_key());
+        std::fs::write(dir.path().join("sa.key"), "garbage").expect("written");
+        let error = Pki::open(dir.path(), &[], now()).expect_err("damaged");
+        assert!(error.to_string().contains("sa.key"), "{error}");
     }
 
     const OTHER_KEY: &str = "a key of somebody else";

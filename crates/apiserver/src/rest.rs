@@ -11,6 +11,7 @@ mod delete;
 mod events;
 mod expiry;
 mod form;
+mod grants;
 mod info;
 mod list;
 mod present;
@@ -24,9 +25,9 @@ mod shape;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod update;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -35,12 +36,12 @@ use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Attributes, Authorizer, Decision, RoleSource, User};
+use crate::auth::{Attributes, Authorizer, Decision, RoleSource, Tokens, User};
 use crate::body::Body;
 use crate::metrics::Metrics;
 use crate::registry::{Catalog, Registry, Target, crd};
 use crate::status::{About, Failure};
-use crate::store::{Object, OpenError, Store};
+use crate::store::{Object, Store};
 pub(crate) use accept::{Form, negotiate};
 use form::Converter;
 pub(crate) use info::RequestInfo;
@@ -53,7 +54,7 @@ pub(crate) use selection::Selection;
 pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
-    authorizer: Arc<dyn Authorizer>,
+    pub(crate) access: Access,
     pub(crate) metrics: Metrics,
     /// Ends the watches.
     closing: CancellationToken,
@@ -62,6 +63,12 @@ pub(crate) struct Api {
     settling: Mutex<()>,
     /// Who creates where quotas are.
     turns: quota::Turns,
+}
+
+/// Who may do what, and whose tokens are good.
+pub(crate) struct Access {
+    pub authorizer: Arc<dyn Authorizer>,
+    pub tokens: Arc<Tokens>,
 }
 
 /// One request for a resource that exists.
@@ -130,23 +137,12 @@ impl Inside {
 }
 
 impl Api {
-    /// Opens the store and takes up its definitions. `authorizer` may read roles from the store.
-    pub(crate) fn open(
-        dir: &Path,
-        authorizer: impl FnOnce(&Store) -> Arc<dyn Authorizer>,
-    ) -> Result<Arc<Self>, OpenError> {
-        Ok(Self::over(Store::open(dir)?, authorizer))
-    }
-
-    pub(crate) fn over(
-        store: Store,
-        authorizer: impl FnOnce(&Store) -> Arc<dyn Authorizer>,
-    ) -> Arc<Self> {
-        let authorizer = authorizer(&store);
+    /// Serves a store and takes up its definitions.
+    pub(crate) fn over(store: Store, access: Access) -> Arc<Self> {
         let api = Self {
             store,
             registry: Registry::new(),
-            authorizer,
+            access,
             metrics: Metrics::new(),
             closing: CancellationToken::new(),
             begun: OnceCell::new(),
@@ -189,7 +185,7 @@ impl Api {
     }
 
     pub(crate) fn authorize(&self, user: &User, what: &Attributes<'_>) -> Result<(), Failure> {
-        match self.authorizer.authorize(user, what) {
+        match self.access.authorizer.authorize(user, what) {
             Decision::Allow => Ok(()),
             Decision::Deny { reason } => {
                 let about = About {
@@ -295,6 +291,7 @@ impl Call<'_> {
         }
         match (self.info.verb, subresource) {
             ("create", "") if self.is_review() => self.review(&body::read(body).await?),
+            ("create", "token") => self.create_token(&body::read(body).await?),
             ("get", "" | "status") => self.get(),
             ("get", "scale") => self.get_scale(),
             ("list", "") => self.list(),

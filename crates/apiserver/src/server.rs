@@ -13,14 +13,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Authorizer, PeerVerifier, PeerVerifierError, Rbac, service_account};
+use crate::auth::{KeyError, PeerVerifier, PeerVerifierError, Rbac, Tokens, service_account};
 use crate::controllers::{self, Role};
 use crate::door::Door;
 use crate::kubeconfig;
 use crate::local::{LocalClient, LocalService};
 use crate::pki::{self, ClientCertificate, Pki, PkiError};
-use crate::rest::{Api, StoredRoles};
-use crate::store;
+use crate::rest::{Access, Api, StoredRoles};
+use crate::store::{self, Store};
 use crate::tls::Tls;
 pub use supervised::PartEnded;
 use supervised::Supervised;
@@ -43,6 +43,8 @@ pub enum OpenError {
     Pki(#[from] PkiError),
     #[error("the certificate authority cannot be used to know clients")]
     Clients(#[from] PeerVerifierError),
+    #[error(transparent)]
+    Tokens(#[from] KeyError),
     #[error("cannot set up TLS")]
     Tls(#[source] rustls::Error),
 }
@@ -59,6 +61,7 @@ struct Inner {
     api: Arc<Api>,
     door: Arc<Door>,
     pki: Arc<Pki>,
+    tokens: Arc<Tokens>,
     verifier: PeerVerifier,
     tls: Tls,
     admin: ClientCertificate,
@@ -72,9 +75,7 @@ impl Server {
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let Config { data_dir, addr } = config;
         // The store first: its lock keeps a second server from touching the certificates.
-        let api = Api::open(&data_dir, |store| -> Arc<dyn Authorizer> {
-            Arc::new(Rbac::new(Arc::new(StoredRoles(store.clone()))))
-        })?;
+        let store = Store::open(&data_dir)?;
         let ip = addr.ip();
         let more_names: Vec<_> = (!ip.is_unspecified())
             .then(|| ip.to_string())
@@ -82,6 +83,12 @@ impl Server {
             .collect();
         let now = pki::now();
         let pki = Arc::new(Pki::open(&data_dir.join("pki"), &more_names, now)?);
+        let tokens = Arc::new(Tokens::new(pki.token_key(), store.clone())?);
+        let access = Access {
+            authorizer: Arc::new(Rbac::new(Arc::new(StoredRoles(store.clone())))),
+            tokens: Arc::clone(&tokens),
+        };
+        let api = Api::over(store, access);
         let verifier = PeerVerifier::new(pki.ca())?;
         let tls = Tls::new(&pki, verifier.clone()).map_err(OpenError::Tls)?;
         let admin = pki.issue_client("kubernetes-admin", &["system:masters"], now)?;
@@ -92,6 +99,7 @@ impl Server {
                 api,
                 door,
                 pki,
+                tokens,
                 verifier,
                 tls,
                 admin,
@@ -143,6 +151,13 @@ impl Server {
         LocalService::new(Arc::clone(door), pki, verifier, user, groups)
     }
 
+    /// A caller in this process that is a service account. It presents the account's tokens, a new one whenever the last
+    /// is about to end; without the account it is nobody.
+    pub fn local_account(&self, namespace: &str, name: &str) -> LocalService {
+        let Inner { door, tokens, .. } = &*self.inner;
+        LocalService::account(Arc::clone(door), Arc::clone(tokens), namespace, name)
+    }
+
     /// The kubeconfig of an administrator for the server at `addr`.
     pub fn kubeconfig(&self, addr: SocketAddr) -> String {
         kubeconfig::render(addr, &self.inner.pki.ca_pem(), &self.inner.admin)
@@ -151,6 +166,7 @@ impl Server {
     /// Starts the controllers that every cluster has; they end with `shutdown`.
     pub fn spawn_controllers(&self, shutdown: CancellationToken) {
         let mut controllers = Supervised::default();
+        let authority = self.inner.pki.ca_pem();
         for role in Role::ALL {
             let user = service_account("kube-system", role.account());
             let groups = [
@@ -158,7 +174,7 @@ impl Server {
                 "system:serviceaccounts:kube-system",
             ];
             let client = LocalClient::new(self.local(&user, &groups));
-            let running = controllers::run(role, client, shutdown.clone());
+            let running = controllers::run(role, client, &authority, shutdown.clone());
             controllers.spawn(format!("the controller {}", role.account()), running);
         }
         let (api, stop) = (Arc::clone(&self.inner.api), shutdown.clone());

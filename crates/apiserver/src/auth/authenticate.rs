@@ -1,4 +1,4 @@
-//! Finds out who makes a request: a client certificate, later a bearer token, else nobody in particular.
+//! Finds out who makes a request: a client certificate, else a bearer token, else nobody in particular.
 //!
 //! Knows nothing of what anybody may do, and reads nothing of the request but its headers and its connection's peer.
 
@@ -16,8 +16,13 @@ use super::user::User;
 #[error("{0}")]
 pub(crate) struct Unauthenticated(pub(crate) String);
 
-/// Who makes the request. Showing nothing is no failure, showing something false is.
-pub(crate) fn authenticate(parts: &Parts, now: SystemTime) -> Result<Arc<User>, Unauthenticated> {
+/// Who makes the request. Showing nothing is no failure, showing something false is. `by_token` says
+/// whom a token stands for.
+pub(crate) fn authenticate(
+    parts: &Parts,
+    now: SystemTime,
+    by_token: impl FnOnce(&str) -> Result<Arc<User>, String>,
+) -> Result<Arc<User>, Unauthenticated> {
     let by_certificate = match parts.extensions.get::<PeerCertificate>() {
         Some(PeerCertificate::Valid { user, not_after }) if now < *not_after => {
             return Ok(Arc::clone(user));
@@ -27,7 +32,7 @@ pub(crate) fn authenticate(parts: &Parts, now: SystemTime) -> Result<Arc<User>, 
         None => None,
     };
     if let Some(token) = bearer_token(parts) {
-        return by_token(token);
+        return by_token(token).map_err(Unauthenticated);
     }
     match by_certificate {
         Some(reason) => Err(Unauthenticated(reason.to_owned())),
@@ -40,11 +45,6 @@ fn bearer_token(parts: &Parts) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// No token has been issued by this server, so none is good.
-fn by_token(_token: &str) -> Result<Arc<User>, Unauthenticated> {
-    Err(Unauthenticated("the bearer token is not known".to_owned()))
 }
 
 #[cfg(test)]
@@ -82,7 +82,11 @@ mod tests {
     #[test]
     fn says_who_asks() {
         let name = |parts: Parts, at: u64| {
-            authenticate(&parts, START + Duration::from_secs(at))
+            let by_token = |token: &str| match token {
+                "good" => Ok(Arc::new(User::authenticated("robot".into(), vec![]))),
+                _ => Err("no such token".to_owned()),
+            };
+            authenticate(&parts, START + Duration::from_secs(at), by_token)
                 .map(|user| user.name.clone())
                 .map_err(|error| error.0)
         };
@@ -92,6 +96,12 @@ mod tests {
         assert_eq!(name(request(Some("Bearer x"), Some(valid())), 0), jane);
         assert_eq!(name(request(None, None), 0), nobody);
         assert_eq!(name(request(Some("Basic x"), None), 0), nobody);
+        let robot = Ok("robot".to_owned());
+        assert_eq!(name(request(Some("Bearer good"), None), 0), robot);
+        assert_eq!(
+            name(request(Some("bearer  good"), Some(invalid())), 0),
+            robot
+        );
         for (parts, at) in [
             (request(None, Some(valid())), 10),
             (request(None, Some(invalid())), 0),

@@ -2,6 +2,9 @@
 //!
 //! Knows nothing of roles: those decide behind the `Authorizer` trait.
 
+use serde_json::Value;
+
+use super::rbac::Rule;
 use super::user::User;
 
 /// What a request wants to do. `resource` is empty when it asks for a path that is no resource.
@@ -26,8 +29,25 @@ pub(crate) enum Decision {
     },
 }
 
+/// All that a user may do somewhere.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Granted {
+    pub(crate) rules: Vec<Rule>,
+    /// Why there may be more than that.
+    pub(crate) problems: Vec<String>,
+}
+
 pub(crate) trait Authorizer: Send + Sync {
     fn authorize(&self, user: &User, what: &Attributes<'_>) -> Decision;
+
+    /// Why an allowed request is allowed; empty if there is nothing to say.
+    fn why(&self, user: &User, what: &Attributes<'_>) -> String;
+
+    /// Everything granted to a user in a namespace, or without one.
+    fn granted(&self, user: &User, namespace: &str) -> Granted;
+
+    /// The rules of the role that a `roleRef` in `namespace` means; none if there is no such role.
+    fn rules_of(&self, reference: &Value, namespace: &str) -> Option<Vec<Rule>>;
 }
 
 impl Attributes<'_> {

@@ -2,18 +2,24 @@
 //!
 //! Knows nothing of how they are stored or whether they are there already.
 
+mod controllers;
+mod people;
+
 use serde_json::{Value, json};
 
 use super::user::{AUTHENTICATED, MASTERS, UNAUTHENTICATED};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
+const ISSUER: &str = "system:service-account-issuer-discovery";
 /// Verbs that only look.
 const READ: [&str; 3] = ["get", "list", "watch"];
 
 /// Each object with the plural of its kind.
 pub(crate) fn objects() -> Vec<(&'static str, Value)> {
     let mut objects = general();
-    for (controller, rules) in controllers() {
+    let roles = people::roles().into_iter();
+    objects.extend(roles.map(|role| ("clusterroles", role)));
+    for (controller, rules) in controllers::all() {
         let role = format!("system:controller:{controller}");
         let subject = json!({
             "kind": "ServiceAccount", "name": controller, "namespace": "kube-system",
@@ -51,13 +57,51 @@ fn general() -> Vec<(&'static str, Value)> {
             "verbs": ["create"],
         },
     ]);
+    let delegator = json!([
+        rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
+        rule(
+            &["authorization.k8s.io"],
+            &["subjectaccessreviews"],
+            &["create"]
+        ),
+    ]);
+    let issuer = json!([{
+        "nonResourceURLs": [
+            "/.well-known/openid-configuration", "/.well-known/openid-configuration/",
+            "/openid/v1/jwks", "/openid/v1/jwks/",
+        ],
+        "verbs": ["get"],
+    }]);
+    let monitoring = json!([{
+        "nonResourceURLs": [
+            "/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz",
+            "/readyz/*",
+        ],
+        "verbs": ["get"],
+    }]);
     let public = json!([{
         "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"],
         "verbs": ["get"],
     }]);
+    let accounts = [group("system:serviceaccounts")];
+    let monitors = [group("system:monitoring")];
     vec![
         ("clusterroles", cluster_role("cluster-admin", &all)),
         ("clusterrolebindings", binding("cluster-admin", &masters)),
+        (
+            "clusterroles",
+            cluster_role("system:auth-delegator", &delegator),
+        ),
+        ("clusterroles", cluster_role(ISSUER, &issuer)),
+        ("clusterrolebindings", binding(ISSUER, &accounts)),
+        (
+            "clusterroles",
+            cluster_role("system:monitoring", &monitoring),
+        ),
+        (
+            "clusterrolebindings",
+            binding("system:monitoring", &monitors),
+        ),
         ("clusterroles", cluster_role("system:discovery", &discovery)),
         (
             "clusterrolebindings",
@@ -75,93 +119,6 @@ fn general() -> Vec<(&'static str, Value)> {
         (
             "clusterrolebindings",
             binding("system:public-info-viewer", &everybody),
-        ),
-    ]
-}
-
-/// The controllers, named as the service accounts of Kubernetes' own, with what each needs.
-fn controllers() -> Vec<(&'static str, Value)> {
-    let events = rule(
-        &["", "events.k8s.io"],
-        &["events"],
-        &["create", "patch", "update"],
-    );
-    vec![
-        (
-            "persistent-volume-binder",
-            json!([
-                rule(
-                    &[""],
-                    &["persistentvolumes", "persistentvolumeclaims"],
-                    &READ
-                ),
-                rule(
-                    &[""],
-                    &["persistentvolumes", "persistentvolumeclaims"],
-                    &["update", "patch"]
-                ),
-                rule(
-                    &[""],
-                    &["persistentvolumes/status", "persistentvolumeclaims/status"],
-                    &["update", "patch"],
-                ),
-                rule(&["storage.k8s.io"], &["storageclasses"], &READ),
-                events,
-            ]),
-        ),
-        (
-            "pvc-protection-controller",
-            json!([
-                rule(
-                    &[""],
-                    &["persistentvolumeclaims"],
-                    &["get", "list", "watch", "update", "patch"]
-                ),
-                rule(&[""], &["pods"], &READ),
-            ]),
-        ),
-        (
-            "pv-protection-controller",
-            json!([rule(
-                &[""],
-                &["persistentvolumes"],
-                &["get", "list", "watch", "update", "patch"],
-            )]),
-        ),
-        (
-            "namespace-controller",
-            json!([
-                rule(&[""], &["namespaces"], &["get", "list", "watch", "delete"]),
-                rule(
-                    &[""],
-                    &["namespaces/finalize", "namespaces/status"],
-                    &["update", "patch"]
-                ),
-                rule(
-                    &["*"],
-                    &["*"],
-                    &["get", "list", "watch", "delete", "deletecollection"],
-                ),
-            ]),
-        ),
-        (
-            "generic-garbage-collector",
-            json!([rule(
-                &["*"],
-                &["*"],
-                &["get", "list", "watch", "patch", "update", "delete"],
-            )]),
-        ),
-        (
-            "service-account-controller",
-            json!([
-                rule(
-                    &[""],
-                    &["serviceaccounts"],
-                    &["get", "list", "watch", "create"]
-                ),
-                rule(&[""], &["namespaces"], &READ),
-            ]),
         ),
     ]
 }

@@ -29,7 +29,7 @@ const NEWS: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A resource, in all namespaces, that is listed and watched.
+/// A resource, in all namespaces, that is listed and watched; the path may end in a query that selects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Collection {
     pub(super) path: Arc<str>,

@@ -2,6 +2,7 @@
 //!
 //! Knows which there are; each knows its own job.
 
+mod aggregation;
 mod binder;
 mod engine;
 mod fields;
@@ -9,6 +10,7 @@ mod gc;
 mod namespaces;
 mod protection;
 mod resources;
+mod roots;
 mod serviceaccounts;
 
 use futures::FutureExt as _;
@@ -26,16 +28,20 @@ pub(crate) enum Role {
     Namespaces,
     GarbageCollector,
     ServiceAccounts,
+    RootCertificates,
+    Aggregation,
 }
 
 impl Role {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Binder,
         Self::ClaimProtection,
         Self::VolumeProtection,
         Self::Namespaces,
         Self::GarbageCollector,
         Self::ServiceAccounts,
+        Self::RootCertificates,
+        Self::Aggregation,
     ];
 
     pub(crate) fn account(self) -> &'static str {
@@ -46,14 +52,18 @@ impl Role {
             Self::Namespaces => "namespace-controller",
             Self::GarbageCollector => "generic-garbage-collector",
             Self::ServiceAccounts => "service-account-controller",
+            Self::RootCertificates => "root-ca-cert-publisher",
+            Self::Aggregation => "clusterrole-aggregation-controller",
         }
     }
 }
 
-/// Runs one controller; it ends with `stop`.
+/// Runs one controller; it ends with `stop`. `authority` is the certificate that clients check the
+/// server by, in PEM.
 pub(crate) fn run(
     role: Role,
     client: LocalClient,
+    authority: &str,
     stop: CancellationToken,
 ) -> BoxFuture<'static, ()> {
     use engine::run;
@@ -78,6 +88,14 @@ pub(crate) fn run(
         Role::ServiceAccounts => {
             let controller = serviceaccounts::ServiceAccounts::default();
             run(controller, serviceaccounts::collections(), client, stop).boxed()
+        }
+        Role::RootCertificates => {
+            let controller = roots::Roots::new(authority.to_owned());
+            run(controller, roots::collections(), client, stop).boxed()
+        }
+        Role::Aggregation => {
+            let controller = aggregation::Aggregation::default();
+            run(controller, aggregation::collections(), client, stop).boxed()
         }
     }
 }

@@ -51,8 +51,18 @@ async fn put(api: &Api, plural: &str, object: Value, present: Option<&Value>) {
 
 fn differs(present: &Value, wanted: &Value) -> bool {
     let mended = present["metadata"]["annotations"][MEND] != "false";
-    let differ = |field: &str| present.get(field) != wanted.get(field);
-    mended && ["rules", "roleRef", "subjects"].into_iter().any(differ)
+    let differ = |field: &&str| present.get(*field) != wanted.get(*field);
+    // What a role gathers is written by a controller.
+    let fields: &[&str] = match wanted.get("aggregationRule") {
+        Some(_) => &["aggregationRule"],
+        None => &["rules", "roleRef", "subjects"],
+    };
+    let labels = wanted["metadata"]["labels"].as_object();
+    let unlabelled = labels
+        .into_iter()
+        .flatten()
+        .any(|(key, value)| present["metadata"]["labels"].get(key) != Some(value));
+    mended && (unlabelled || fields.iter().any(differ))
 }
 
 fn name(object: &Value) -> &str {

@@ -56,6 +56,7 @@ impl Call<'_> {
             if !errors.is_empty() {
                 return Err(Failure::invalid(&self.target.about_kind(&name), &errors));
             }
+            self.check_grants(&new, None)?;
             let room = self.quota(&new).await?;
             let stored = self.store_new(&new, &name, dry_run).await;
             drop(room);

@@ -9,13 +9,14 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Call, Reply, body};
-use crate::auth::{Attributes, Decision, User};
+use crate::auth::{Attributes, Decision, Granted, Rule, User, listed};
 use crate::schema::error::FieldError;
 use crate::status::Failure;
 
-/// Kinds of the table that are answered here; the other create-only ones are not offered.
-pub(crate) const PLURALS: [&str; 5] = [
+/// Kinds of the table that are answered here.
+pub(crate) const PLURALS: [&str; 6] = [
     "selfsubjectaccessreviews",
+    "selfsubjectrulesreviews",
     "subjectaccessreviews",
     "localsubjectaccessreviews",
     "selfsubjectreviews",
@@ -35,8 +36,8 @@ impl Call<'_> {
         let mut review = incoming.object;
         review["status"] = match self.target.resource.plural.as_str() {
             "selfsubjectreviews" => json!({"userInfo": user_info(self.user)}),
-            // Only client certificates prove a name so far; no token does.
-            "tokenreviews" => json!({"user": {}, "error": "[invalid bearer token]"}),
+            "tokenreviews" => self.review_token(&review["spec"])?,
+            "selfsubjectrulesreviews" => self.list_rules(&review["spec"])?,
             "selfsubjectaccessreviews" => self.decide(self.user, &review["spec"])?,
             plural => {
                 let namespace = &review["spec"]["resourceAttributes"]["namespace"];
@@ -57,11 +58,6 @@ impl Call<'_> {
     }
 
     fn reviewed_user(&self, spec: &Value) -> Result<User, Failure> {
-        let texts = |list: &Value| -> Vec<String> {
-            let list = list.as_array().into_iter().flatten();
-            list.filter_map(|text| text.as_str().map(str::to_owned))
-                .collect()
-        };
         let (name, groups) = (text(spec, "user"), texts(&spec["groups"]));
         if name.is_empty() && groups.is_empty() {
             let why = "at least one of user or group must be specified";
@@ -103,15 +99,46 @@ impl Call<'_> {
                 ..Attributes::default()
             }
         };
-        Ok(match self.api.authorizer.authorize(user, &what) {
-            Decision::Allow => json!({"allowed": true}),
+        let authorizer = &self.api.access.authorizer;
+        Ok(match authorizer.authorize(user, &what) {
+            Decision::Allow => {
+                let mut status = json!({"allowed": true});
+                let why = authorizer.why(user, &what);
+                if !why.is_empty() {
+                    status["reason"] = json!(why);
+                }
+                status
+            }
             Decision::Deny { reason } if reason.is_empty() => json!({"allowed": false}),
             Decision::Deny { reason } => json!({"allowed": false, "reason": reason}),
         })
     }
 }
 
-fn user_info(user: &User) -> Value {
+impl Call<'_> {
+    /// All that the caller may do in a namespace.
+    fn list_rules(&self, spec: &Value) -> Result<Value, Failure> {
+        let namespace = text(spec, "namespace");
+        if namespace.is_empty() {
+            return Err(Failure::bad_request("no namespace on request"));
+        }
+        let Granted { rules, problems } = self.api.access.authorizer.granted(self.user, namespace);
+        let documents: Vec<Value> = rules.iter().map(Rule::document).collect();
+        let (paths, resources): (Vec<&Value>, Vec<&Value>) = documents
+            .iter()
+            .partition(|rule| rule.get("nonResourceURLs").is_some());
+        let mut status = json!({
+            "resourceRules": resources, "nonResourceRules": paths,
+            "incomplete": !problems.is_empty(),
+        });
+        if !problems.is_empty() {
+            status["evaluationError"] = json!(listed(&problems));
+        }
+        Ok(status)
+    }
+}
+
+pub(super) fn user_info(user: &User) -> Value {
     let mut info = json!({"username": user.name, "groups": user.groups});
     if !user.uid.is_empty() {
         info["uid"] = json!(user.uid);
@@ -123,6 +150,12 @@ fn user_info(user: &User) -> Value {
     info
 }
 
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+pub(super) fn texts(list: &Value) -> Vec<String> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(|text| text.as_str().map(str::to_owned))
+        .collect()
+}
+
+pub(super) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
 }

@@ -21,8 +21,8 @@ use redb::backends::InMemoryBackend;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::Api;
-use crate::auth::{Attributes, Authorizer, Decision, User};
+use super::{Access, Api};
+use crate::auth::{Attributes, Authorizer, Decision, Granted, Rule, Tokens, User};
 use crate::body::{self, Body};
 use crate::store::{Bounds, Store};
 
@@ -36,6 +36,21 @@ impl Authorizer for Everybody {
             },
             _ => Decision::Allow,
         }
+    }
+
+    fn why(&self, _user: &User, _what: &Attributes<'_>) -> String {
+        String::new()
+    }
+
+    fn granted(&self, _user: &User, _namespace: &str) -> Granted {
+        Granted {
+            rules: Rule::everything().into(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn rules_of(&self, _reference: &Value, _namespace: &str) -> Option<Vec<Rule>> {
+        None
     }
 }
 
@@ -53,14 +68,16 @@ enum Place {
 
 impl Place {
     fn open(&self) -> Arc<Api> {
-        let everybody = |_: &Store| -> Arc<dyn Authorizer> { Arc::new(Everybody) };
-        match self {
-            Self::Folder(dir) => Api::open(dir.path(), everybody).unwrap(),
-            Self::Memory(backend, bounds) => {
-                let store = Store::open_backend(backend.clone(), *bounds).unwrap();
-                Api::over(store, everybody)
-            }
-        }
+        let store = match self {
+            Self::Folder(dir) => Store::open(dir.path()).unwrap(),
+            Self::Memory(backend, bounds) => Store::open_backend(backend.clone(), *bounds).unwrap(),
+        };
+        let key = rcgen::KeyPair::generate().unwrap().serialize_der();
+        let access = Access {
+            authorizer: Arc::new(Everybody),
+            tokens: Arc::new(Tokens::new(&key, store.clone()).unwrap()),
+        };
+        Api::over(store, access)
     }
 }
 

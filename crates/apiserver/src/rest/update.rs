@@ -164,6 +164,7 @@ impl Call<'_> {
                 &errors,
             ));
         }
+        self.check_grants(&new, Some(old))?;
         if options.dry_run {
             return present::value(self, StatusCode::OK, &new).map(Some);
         }

@@ -4,6 +4,8 @@ mod binding;
 mod collecting;
 mod doors;
 mod protecting;
+mod rights;
+mod tokens;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

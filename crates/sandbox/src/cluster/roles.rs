@@ -18,14 +18,9 @@ pub(super) fn client(server: &Server, user: &str, groups: &[&str]) -> kube::Clie
     kube::Client::new(server.local(user, groups), "default")
 }
 
-/// A client of a service account in `kube-system`.
+/// A client of a service account in `kube-system`, with its tokens.
 fn account(server: &Server, name: &str) -> kube::Client {
-    let user = format!("system:serviceaccount:kube-system:{name}");
-    let groups = [
-        "system:serviceaccounts",
-        "system:serviceaccounts:kube-system",
-    ];
-    client(server, &user, &groups)
+    kube::Client::new(server.local_account("kube-system", name), "default")
 }
 
 /// Opens the storage. Blocks while leftovers of an earlier run are swept away.

@@ -8,6 +8,8 @@ mod lifecycle;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod transcript;
 #[cfg(test)]
 mod world;

@@ -2,22 +2,25 @@
 //!
 //! Knows nothing of requests; a binding whose role is missing stays, with the reason, for the refusal to tell.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::RoleSource;
+use super::aggregate::aggregated;
 use super::rule::Rule;
 use crate::auth::user::{User, service_account};
 
-type Rules = Arc<[Rule]>;
+pub(super) type Rules = Arc<[Rule]>;
 type RolesByName = HashMap<(String, String), Rules>;
 
-/// What one binding grants: the rules of its role, or why there are none.
+/// What one binding grants one subject: the rules of its role, or why there are none.
 #[derive(Debug, Clone)]
 pub(super) struct Grant {
     pub(super) role: Result<Rules, String>,
+    /// For instance `ClusterRoleBinding "b" of ClusterRole "r" to Group "g"`.
+    pub(super) by: Arc<str>,
 }
 
 /// Who is granted what within one scope.
@@ -31,18 +34,20 @@ struct Scope {
 pub(super) struct Bindings {
     cluster: Scope,
     namespaces: HashMap<String, Scope>,
+    roles: RolesByName,
 }
 
 impl Bindings {
     pub(super) fn compile(source: &dyn RoleSource) -> Self {
         let cluster_roles = source.list("clusterroles");
-        let aggregated = aggregate(&cluster_roles);
         let mut roles = RolesByName::new();
         for role in cluster_roles.iter().chain(&source.list("roles")) {
             let key = (namespace(role).to_owned(), name(role).to_owned());
             roles.insert(key, rules(role));
         }
-        roles.extend(aggregated);
+        for (name, rules) in aggregated(&cluster_roles) {
+            roles.insert((String::new(), name), rules.into());
+        }
         let mut bindings = Self::default();
         for binding in source.list("clusterrolebindings") {
             bindings.cluster.bind(&binding, &roles);
@@ -52,7 +57,13 @@ impl Bindings {
             let scope = bindings.namespaces.entry(namespace).or_default();
             scope.bind(&binding, &roles);
         }
+        bindings.roles = roles;
         bindings
+    }
+
+    /// The rules of the role that a `roleRef` in `namespace` means, or why there are none.
+    pub(super) fn rules_of(&self, reference: &Value, namespace: &str) -> Result<Rules, String> {
+        rules_of(reference, namespace, &self.roles)
     }
 
     /// Everything granted to the user cluster-wide, then within the namespace if there is one.
@@ -75,11 +86,10 @@ impl Bindings {
 
 impl Scope {
     fn bind(&mut self, binding: &Value, roles: &RolesByName) {
-        let grant = Grant {
-            role: role_of(binding, roles),
-        };
+        let role = rules_of(&binding["roleRef"], namespace(binding), roles);
         for subject in binding["subjects"].as_array().into_iter().flatten() {
             let subject_name = text(&subject["name"]).to_owned();
+            let by = description(binding, subject).into();
             let (index, key) = match text(&subject["kind"]) {
                 "User" => (&mut self.users, subject_name),
                 "Group" => (&mut self.groups, subject_name),
@@ -92,15 +102,36 @@ impl Scope {
                 }
                 _ => continue,
             };
-            index.entry(key).or_default().push(grant.clone());
+            let role = role.clone();
+            index.entry(key).or_default().push(Grant { role, by });
         }
     }
 }
 
-fn role_of(binding: &Value, roles: &RolesByName) -> Result<Rules, String> {
-    let reference = &binding["roleRef"];
+/// Words as Kubernetes does by which binding a subject has its rights.
+fn description(binding: &Value, subject: &Value) -> String {
+    let place = namespace(binding);
+    let (kind, full_name) = match place {
+        "" => ("ClusterRoleBinding", name(binding).to_owned()),
+        place => ("RoleBinding", format!("{}/{place}", name(binding))),
+    };
+    let role = &binding["roleRef"];
+    let (subject_kind, subject_name) = (text(&subject["kind"]), text(&subject["name"]));
+    let who = match text(&subject["namespace"]) {
+        _ if subject_kind != "ServiceAccount" => subject_name.to_owned(),
+        "" => format!("{subject_name}/{place}"),
+        place => format!("{subject_name}/{place}"),
+    };
+    format!(
+        "{kind} {full_name:?} of {} {:?} to {subject_kind} {who:?}",
+        text(&role["kind"]),
+        text(&role["name"]),
+    )
+}
+
+fn rules_of(reference: &Value, namespace: &str, roles: &RolesByName) -> Result<Rules, String> {
     let (kind, place) = match text(&reference["kind"]) {
-        "Role" => ("role", namespace(binding)),
+        "Role" => ("role", namespace),
         _ => ("clusterrole", ""),
     };
     let role_name = text(&reference["name"]);
@@ -110,42 +141,8 @@ fn role_of(binding: &Value, roles: &RolesByName) -> Result<Rules, String> {
         .ok_or_else(|| format!("{kind}.rbac.authorization.k8s.io {role_name:?} not found"))
 }
 
-/// Rules of the cluster roles that gather those of others by label.
-fn aggregate(cluster_roles: &[Arc<Value>]) -> RolesByName {
-    let mut gathered = RolesByName::new();
-    for role in cluster_roles {
-        let selectors = &role["aggregationRule"]["clusterRoleSelectors"];
-        let Some(selectors) = selectors.as_array() else {
-            continue;
-        };
-        let members = cluster_roles.iter().filter(|member| {
-            let labels = &member["metadata"]["labels"];
-            selectors.iter().any(|selector| selects(selector, labels))
-        });
-        let rules: Rules = members.flat_map(|member| rule_list(member)).collect();
-        gathered.insert((String::new(), name(role).to_owned()), rules);
-    }
-    gathered
-}
-
-/// Only `matchLabels`: the published aggregating roles use nothing else.
-fn selects(selector: &Value, labels: &Value) -> bool {
-    let wanted: BTreeMap<&str, &Value> = selector["matchLabels"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| (key.as_str(), value))
-        .collect();
-    !wanted.is_empty() && wanted.iter().all(|(key, value)| labels[*key] == **value)
-}
-
 fn rules(role: &Value) -> Rules {
-    rule_list(role).collect()
-}
-
-fn rule_list(role: &Value) -> impl Iterator<Item = Rule> {
-    let list = role["rules"].as_array().into_iter().flatten();
-    list.map(Rule::parse)
+    Rule::all_of(role).into()
 }
 
 fn name(object: &Value) -> &str {

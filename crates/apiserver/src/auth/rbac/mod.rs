@@ -3,7 +3,9 @@
 //! Compiles them once after each change, so that a decision costs a few look-ups; a change is seen by the very next
 //! request. Knows nothing of where they are stored.
 
+mod aggregate;
 mod bindings;
+mod escalation;
 mod rule;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
-use self::bindings::Bindings;
-use super::authorize::{Attributes, Authorizer, Decision};
+pub(crate) use self::aggregate::aggregated;
+use self::bindings::{Bindings, Grant};
+pub(crate) use self::escalation::{lacking, quoted};
+pub(crate) use self::rule::Rule;
+use super::authorize::{Attributes, Authorizer, Decision, Granted};
 use super::user::{MASTERS, User};
 
 /// Where roles and bindings come from.
@@ -89,21 +94,59 @@ impl Authorizer for Rbac {
         let mut missing = Vec::new();
         for grant in current.bindings.of(user, what.namespace) {
             match &grant.role {
-                Ok(rules) if rules.iter().any(|rule| rule.allows(what)) => return Decision::Allow,
+                Ok(_) if allows(grant, what) => return Decision::Allow,
                 Ok(_) => {}
-                Err(reason) if missing.contains(&reason) => {}
-                Err(reason) => missing.push(reason),
+                Err(reason) if missing.contains(reason) => {}
+                Err(reason) => missing.push(reason.clone()),
             }
         }
         let reason = match &missing[..] {
             [] => String::new(),
-            [one] => format!("RBAC: {one}"),
-            several => {
-                let list: Vec<_> = several.iter().map(|reason| reason.as_str()).collect();
-                format!("RBAC: [{}]", list.join(", "))
-            }
+            some => format!("RBAC: {}", listed(some)),
         };
         Decision::Deny { reason }
+    }
+
+    fn why(&self, user: &User, what: &Attributes<'_>) -> String {
+        let current = self.current();
+        let mut grants = current.bindings.of(user, what.namespace);
+        match grants.find(|grant| allows(grant, what)) {
+            Some(grant) if !user.is_in(MASTERS) => format!("RBAC: allowed by {}", grant.by),
+            _ => String::new(),
+        }
+    }
+
+    fn granted(&self, user: &User, namespace: &str) -> Granted {
+        let mut granted = Granted::default();
+        if user.is_in(MASTERS) {
+            granted.rules.extend(Rule::everything());
+        }
+        for grant in self.current().bindings.of(user, namespace) {
+            match &grant.role {
+                Ok(rules) => granted.rules.extend(rules.iter().cloned()),
+                Err(reason) if granted.problems.contains(reason) => {}
+                Err(reason) => granted.problems.push(reason.clone()),
+            }
+        }
+        granted
+    }
+
+    fn rules_of(&self, reference: &Value, namespace: &str) -> Option<Vec<Rule>> {
+        let rules = self.current().bindings.rules_of(reference, namespace);
+        rules.ok().map(|rules| rules.to_vec())
+    }
+}
+
+fn allows(grant: &Grant, what: &Attributes<'_>) -> bool {
+    let rules = grant.role.as_deref().unwrap_or_default();
+    rules.iter().any(|rule| rule.allows(what))
+}
+
+/// One text, or several in brackets.
+pub(crate) fn listed(texts: &[String]) -> String {
+    match texts {
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
     }
 }
 

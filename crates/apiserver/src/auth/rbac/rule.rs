@@ -1,4 +1,4 @@
-//! Matches one policy rule of a role against what a request wants.
+//! Matches one policy rule of a role against what a request wants, and against other rules.
 //!
 //! Knows nothing of users or bindings.
 
@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use crate::auth::authorize::Attributes;
 
-const ALL: &str = "*";
+pub(super) const ALL: &str = "*";
 
 /// One `rules[]` entry of a Role or ClusterRole.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Rule {
-    verbs: Box<[String]>,
-    groups: Box<[String]>,
-    resources: Box<[String]>,
-    names: Box<[String]>,
-    urls: Box<[String]>,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(super) verbs: Box<[String]>,
+    pub(super) groups: Box<[String]>,
+    pub(super) resources: Box<[String]>,
+    pub(super) names: Box<[String]>,
+    pub(super) urls: Box<[String]>,
 }
 
 impl Rule {
-    pub(super) fn parse(rule: &Value) -> Self {
+    pub(crate) fn parse(rule: &Value) -> Self {
         let texts = |field: &str| {
             let list = rule[field].as_array().map_or(&[][..], Vec::as_slice);
             list.iter()
@@ -35,6 +35,29 @@ impl Rule {
         }
     }
 
+    /// The rules of a Role or ClusterRole.
+    pub(crate) fn all_of(role: &Value) -> Vec<Self> {
+        let list = role["rules"].as_array().into_iter().flatten();
+        list.map(Self::parse).collect()
+    }
+
+    /// What a rule says as a document; empty parts are left out.
+    pub(crate) fn document(&self) -> Value {
+        let mut document = serde_json::Map::new();
+        for (field, texts) in [
+            ("verbs", &self.verbs),
+            ("apiGroups", &self.groups),
+            ("resources", &self.resources),
+            ("resourceNames", &self.names),
+            ("nonResourceURLs", &self.urls),
+        ] {
+            if !texts.is_empty() {
+                document.insert(field.to_owned(), texts.iter().cloned().collect());
+            }
+        }
+        Value::Object(document)
+    }
+
     pub(super) fn allows(&self, what: &Attributes<'_>) -> bool {
         if !holds(&self.verbs, what.verb) {
             return false;
@@ -48,7 +71,7 @@ impl Rule {
     }
 }
 
-fn holds(list: &[String], value: &str) -> bool {
+pub(super) fn holds(list: &[String], value: &str) -> bool {
     list.iter().any(|mine| mine == ALL || mine == value)
 }
 
@@ -63,7 +86,7 @@ fn names(mine: &str, what: &Attributes<'_>) -> bool {
 }
 
 /// A pattern is a path, or a beginning of one that ends in `*`.
-fn covers(pattern: &str, path: &str) -> bool {
+pub(super) fn covers(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix(ALL) {
         Some(beginning) => path.starts_with(beginning),
         None => pattern == path,

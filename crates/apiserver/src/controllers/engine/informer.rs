@@ -101,6 +101,12 @@ impl Informer {
         }
     }
 
+    /// The collection's path with more in its query.
+    fn path(&self, query: &str) -> String {
+        let joint = if self.of.path.contains('?') { '&' } else { '?' };
+        format!("{}{joint}{query}", self.of.path)
+    }
+
     async fn tell(&self, what: What) -> Result<(), Deaf> {
         let of = self.of.clone();
         self.news.send(News { of, what }).await.map_err(|_| Deaf)
@@ -114,7 +120,7 @@ impl Informer {
         };
         *version = Some(from.clone());
         let query = format!("watch=1&allowWatchBookmarks=true&resourceVersion={from}");
-        let path = format!("{}?{query}", self.of.path);
+        let path = self.path(&query);
         let mut events = self.client.watch(&path, self.shape()).await?;
         while let Some(event) = events.next().await {
             let (what, object_version) = match event? {
@@ -141,7 +147,7 @@ impl Informer {
         let mut uids = HashSet::new();
         let mut token = String::new();
         loop {
-            let mut path = format!("{}?limit={PAGE}", self.of.path);
+            let mut path = self.path(&format!("limit={PAGE}"));
             if !token.is_empty() {
                 path = format!("{path}&continue={}", query_escaped(&token));
             }
