@@ -7,6 +7,22 @@ use serde_json::Value;
 /// File name and text of each definition.
 pub const CRDS: &[(&str, &str)] = &[
     (
+        "groupsnapshot.storage.k8s.io_volumegroupsnapshotclasses.yaml",
+        include_str!(
+            "../../../deploy/crds/groupsnapshot.storage.k8s.io_volumegroupsnapshotclasses.yaml"
+        ),
+    ),
+    (
+        "groupsnapshot.storage.k8s.io_volumegroupsnapshotcontents.yaml",
+        include_str!(
+            "../../../deploy/crds/groupsnapshot.storage.k8s.io_volumegroupsnapshotcontents.yaml"
+        ),
+    ),
+    (
+        "groupsnapshot.storage.k8s.io_volumegroupsnapshots.yaml",
+        include_str!("../../../deploy/crds/groupsnapshot.storage.k8s.io_volumegroupsnapshots.yaml"),
+    ),
+    (
         "snapshot.storage.k8s.io_volumesnapshotclasses.yaml",
         include_str!("../../../deploy/crds/snapshot.storage.k8s.io_volumesnapshotclasses.yaml"),
     ),

@@ -13,11 +13,15 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Implements `Resource` and `Serialize` (which adds `apiVersion` and `kind`) for a kind of this group.
+/// Implements `Resource` and `Serialize` (which adds `apiVersion` and `kind`) for a kind of single
+/// snapshots, or of the API group named first.
 ///
 /// After `;` come the fields beside `metadata`: plain ones are always written, those in `[…]` only when set.
 macro_rules! kind {
-    ($kind:ident, $plural:literal, $scope:ident; $($name:literal: $field:ident),*; $([$opt_name:literal: $opt_field:ident]),*) => {
+    ($kind:ident, $plural:literal, $scope:ident; $($fields:tt)*) => {
+        kind!(crate::GROUP, crate::API_VERSION => $kind, $plural, $scope; $($fields)*);
+    };
+    ($group:expr, $api_version:expr => $kind:ident, $plural:literal, $scope:ident; $($name:literal: $field:ident),*; $([$opt_name:literal: $opt_field:ident]),*) => {
         impl kube_core::Resource for $kind {
             type DynamicType = ();
             type Scope = k8s_openapi::$scope;
@@ -26,7 +30,7 @@ macro_rules! kind {
                 stringify!($kind).into()
             }
             fn group((): &()) -> std::borrow::Cow<'_, str> {
-                crate::GROUP.into()
+                $group.into()
             }
             fn version((): &()) -> std::borrow::Cow<'_, str> {
                 crate::VERSION.into()
@@ -48,7 +52,7 @@ macro_rules! kind {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use serde::ser::SerializeMap as _;
                 let mut map = serializer.serialize_map(None)?;
-                map.serialize_entry("apiVersion", crate::API_VERSION)?;
+                map.serialize_entry("apiVersion", $api_version)?;
                 map.serialize_entry("kind", stringify!($kind))?;
                 map.serialize_entry("metadata", &self.metadata)?;
                 $(map.serialize_entry($name, &self.$field)?;)*

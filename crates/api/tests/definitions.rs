@@ -10,14 +10,16 @@ mod tests {
     use kube_core::Resource;
     use serde::{Serialize, de::DeserializeOwned};
     use serde_json::{Map, Value, json};
-    use tintype_api::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent, crds};
+    use tintype_api::{
+        VolumeGroupSnapshot, VolumeGroupSnapshotClass, VolumeGroupSnapshotContent, VolumeSnapshot,
+        VolumeSnapshotClass, VolumeSnapshotContent, crds,
+    };
 
     fn definition(plural: &str) -> Value {
-        let name = format!("{plural}.snapshot.storage.k8s.io");
         let mut all = crds().unwrap();
         let at = all
             .iter()
-            .position(|it| it["metadata"]["name"] == *name)
+            .position(|it| it["spec"]["names"]["plural"] == plural)
             .unwrap();
         all.swap_remove(at)
     }
@@ -39,6 +41,7 @@ mod tests {
             ("string", _) => json!("text"),
             ("integer", _) => json!(1_700_000_000_000_000_000_i64),
             ("boolean", _) => json!(true),
+            ("array", _) => json!([full(&schema["items"])]),
             ("object", _) => match schema.get("additionalProperties") {
                 Some(values) => json!({"key": full(values)}),
                 None => properties(schema)
@@ -51,6 +54,11 @@ mod tests {
 
     fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
         schema["properties"].as_object().into_iter().flatten()
+    }
+
+    /// Of a list whose elements have fields, the first element's.
+    fn element(schema: &Value) -> Option<&Value> {
+        schema.get("items").filter(|it| it["type"] == "object")
     }
 
     fn full_of<K: Resource<DynamicType = ()>>(schema: &Value) -> Value {
@@ -82,6 +90,9 @@ mod tests {
     fn lenient<K: DeserializeOwned + Serialize>(document: &Value, schema: &Value) {
         let read = |document: &Value| serde_json::from_value::<K>(document.clone()).unwrap();
         for path in paths(schema, "") {
+            if path.ends_with("/0") {
+                continue; // An element, not a field.
+            }
             let (parent, field) = path.rsplit_once('/').unwrap();
             let mut absent = document.clone();
             let mut null = document.clone();
@@ -108,6 +119,7 @@ mod tests {
     }
 
     fn paths(schema: &Value, prefix: &str) -> Vec<String> {
+        let of_element = element(schema).map(|it| paths(it, &format!("{prefix}/0")));
         properties(schema)
             .flat_map(|(name, it)| {
                 let path = format!("{prefix}/{name}");
@@ -115,6 +127,7 @@ mod tests {
                 below.push(path);
                 below
             })
+            .chain(of_element.into_iter().flatten())
             .collect()
     }
 
@@ -131,6 +144,41 @@ mod tests {
     #[test]
     fn classes_have_exactly_the_fields_of_their_definition() {
         agree::<VolumeSnapshotClass>("Cluster");
+    }
+
+    #[test]
+    fn group_kinds_have_exactly_the_fields_of_their_definitions() {
+        agree::<VolumeGroupSnapshot>("Namespaced");
+        agree::<VolumeGroupSnapshotContent>("Cluster");
+        agree::<VolumeGroupSnapshotClass>("Cluster");
+    }
+
+    /// What was written in an older version can be read, and no field of it is lost.
+    #[test]
+    fn group_kinds_are_read_from_every_version() {
+        fn reads<K>()
+        where
+            K: Resource<DynamicType = ()> + DeserializeOwned + Serialize,
+        {
+            let definition = definition(&K::plural(&()));
+            let versions = definition["spec"]["versions"].as_array().unwrap();
+            let names: Vec<_> = versions
+                .iter()
+                .map(|it| it["name"].as_str().unwrap())
+                .collect();
+            for version in tintype_api::GROUP_VERSIONS {
+                assert!(names.contains(&version), "{version} in {names:?}");
+                let document = full_of::<K>(schema(&definition, version));
+                let typed: K = serde_json::from_value(document.clone()).unwrap();
+                assert_eq!(serde_json::to_value(&typed).unwrap(), document, "{version}");
+            }
+            let stored = versions.iter().find(|it| it["storage"] == true).unwrap();
+            assert_eq!(stored["name"], tintype_api::GROUP_STORED_VERSION);
+            assert_eq!(definition["spec"].get("conversion"), None);
+        }
+        reads::<VolumeGroupSnapshot>();
+        reads::<VolumeGroupSnapshotContent>();
+        reads::<VolumeGroupSnapshotClass>();
     }
 
     #[test]
@@ -197,7 +245,7 @@ mod tests {
             .as_object()
             .unwrap()
             .iter()
-            .filter(|(key, _)| !["description", "properties"].contains(&key.as_str()))
+            .filter(|(key, _)| !["description", "properties", "items"].contains(&key.as_str()))
             .filter(|(key, _)| *key != "x-kubernetes-validations")
             .map(|(key, value)| {
                 (
@@ -219,6 +267,9 @@ mod tests {
         let below: BTreeMap<&String, &Value> = properties(schema).collect();
         for (name, schema) in below {
             outline_of_schema(out, &format!("{path}.{name}"), schema);
+        }
+        if let Some(element) = schema.get("items") {
+            outline_of_schema(out, &format!("{path}[]"), element);
         }
     }
 
@@ -246,6 +297,18 @@ mod tests {
             "volumesnapshotclasses",
             include_str!("definitions/volumesnapshotclasses.txt"),
         );
+        check(
+            "volumegroupsnapshots",
+            include_str!("definitions/volumegroupsnapshots.txt"),
+        );
+        check(
+            "volumegroupsnapshotcontents",
+            include_str!("definitions/volumegroupsnapshotcontents.txt"),
+        );
+        check(
+            "volumegroupsnapshotclasses",
+            include_str!("definitions/volumegroupsnapshotclasses.txt"),
+        );
     }
 
     #[test]
@@ -266,6 +329,9 @@ mod tests {
             "{path} has no description"
         );
         properties(schema).for_each(|(name, it)| described(&format!("{path}.{name}"), it));
+        if let Some(it) = schema.get("items") {
+            described(&format!("{path}[]"), it);
+        }
     }
 
     /// Fails if a document has a field its definition does not know, or lacks a required one.

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tintype_core::object::{ClaimPhase, Content, Key, Snapshot, Volume};
+use tintype_core::object::{ClaimPhase, Content, Group, Key, Snapshot, Volume};
 use tintype_core::retry::{Backoff, Schedule};
 use tintype_core::snapshot::{self, ClassSight, Memory, Placement, Sighting, Step, Waiting};
 use tintype_core::write::{Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
-use tintype_runtime::{Clock, Machine, Reply, fold_reply};
+use tintype_runtime::{Clock, Machine, Reply, Row as _, fold_reply};
 
 use crate::caches::{BY_SOURCE, Caches, DEFAULTS};
 
@@ -159,6 +159,8 @@ impl Machine for Snapshots {
             class: row
                 .as_ref()
                 .map_or(ClassSight::Defaults(None), |it| self.class_of(it, driver)),
+            group_key: row.as_ref().and_then(|it| it.group_key()),
+            group: Seen::NotCached,
             being_restored: !self.caches.claims.group(BY_SOURCE, key).is_empty(),
             fresh: false,
             looked_up: false,
@@ -192,6 +194,7 @@ impl Machine for Snapshots {
             | Step::Complain(_)
             | Step::Retract
             | Step::LookUpSnapshot
+            | Step::JoinGroup
             | Step::Release => {
                 seen.snapshot = fold_reply(&self.caches.snapshots, key, reply);
                 seen.fresh = true;
@@ -207,6 +210,7 @@ impl Machine for Snapshots {
                         fold_reply(&self.caches.claims, &claim, reply).map(|row| row.claim.clone());
                 }
             }
+            Step::LookUpGroup => seen.group = read_group(reply),
             Step::CreateContent
             | Step::BindContent
             | Step::ProtectContent
@@ -265,5 +269,19 @@ impl Machine for Snapshots {
             (Timer::Grace | Timer::Retry | Timer::Poll, None) => 0,
         };
         Duration::from_millis(millis)
+    }
+}
+
+/// A group snapshot read past the cache. A kind that is not served has no objects.
+fn read_group(reply: Reply) -> Seen<Arc<Group>> {
+    match reply {
+        Reply::Absent => Seen::Absent,
+        Reply::Object(object) => match Group::read_reply(object) {
+            Ok(group) => Seen::Present(Arc::new(group)),
+            Err(error) => {
+                tracing::warn!(%error, "a group snapshot of unexpected shape");
+                Seen::NotCached
+            }
+        },
     }
 }

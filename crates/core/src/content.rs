@@ -91,6 +91,8 @@ pub fn decide(facts: &Facts) -> Next {
     }
     match content.origin {
         Origin::Unclear => Verdict::Rest(Waiting::ForSource),
+        // What was cut with its group is followed like one that was there first.
+        Origin::Group if content.handle && content.in_group => follow(facts, content),
         Origin::Group => Verdict::Rest(Waiting::ForGroup),
         Origin::Volume => make(facts, content),
         Origin::Existing => follow(facts, content),

@@ -22,6 +22,8 @@
 
 pub mod claim;
 pub mod content;
+pub mod group;
+pub mod group_content;
 pub mod guard;
 pub mod object;
 pub mod orphan;

@@ -7,6 +7,9 @@ mod affinity;
 mod claim;
 mod class;
 mod content;
+mod group;
+mod group_content;
+mod selector;
 mod snapshot;
 mod volume;
 
@@ -18,9 +21,13 @@ use std::sync::Arc;
 
 pub use affinity::{Affinity, Node};
 pub use claim::{Claim, ClaimPhase, DataSource, DataSourceKind};
-pub use class::{Class, StorageClass};
+pub use class::{Class, GroupClass, StorageClass};
 pub use content::{Content, ContentError, ContentSource, ContentStatus, SecretRef, SnapshotRef};
-pub use snapshot::{Snapshot, SnapshotSource};
+pub use group::{Group, GroupSource, Owner};
+pub use group_content::{GroupContent, GroupContentSource, GroupContentStatus, MemberInfo};
+pub(crate) use group_content::{agrees, disagreement};
+pub use selector::{Labels, Selector};
+pub use snapshot::{Membership, Snapshot, SnapshotSource};
 pub use volume::{ClaimRef, CsiVolume, Volume, VolumeMode, VolumePhase};
 
 /// Where an object is: namespace (empty for cluster-wide kinds) and name.
@@ -207,6 +214,11 @@ fn entry<'a>(
     key: &str,
 ) -> Option<&'a str> {
     map.and_then(|map| map.get(key)).map(String::as_str)
+}
+
+/// A text that says something.
+fn filled(text: Option<&str>) -> Option<Box<str>> {
+    text.filter(|it| !it.is_empty()).map(Box::from)
 }
 
 #[cfg(test)]

@@ -115,7 +115,8 @@ fn is_label(text: &str) -> bool {
             .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || *it == b'-')
 }
 
-fn is_subdomain(text: &str) -> bool {
+/// RFC 1123 subdomain.
+pub(crate) fn is_subdomain(text: &str) -> bool {
     let part = |it: &str| {
         !it.is_empty()
             && !it.starts_with('-')

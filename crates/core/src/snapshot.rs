@@ -22,8 +22,8 @@ mod render;
 
 pub use complaint::Complaint;
 pub use facts::{
-    Choice, ClaimFact, ClassFact, ClassSight, ContentFact, Facts, Memory, NodeFact, Placement,
-    Policy, Publication, Sight, Sighting, SnapshotFact, SourceFact,
+    Choice, ClaimFact, ClassFact, ClassSight, ContentFact, Facts, GroupFact, Memory, NodeFact,
+    Placement, Policy, Publication, Sight, Sighting, SnapshotFact, SourceFact,
 };
 pub(crate) use render::patch_content;
 pub use render::render;
@@ -57,6 +57,10 @@ pub enum Step {
     DeleteContent,
     /// Take back what was said on the snapshot: the cure came.
     Retract,
+    /// Read the group snapshot it belongs to past the cache.
+    LookUpGroup,
+    /// Make the group snapshot it belongs to its owner.
+    JoinGroup,
     /// Take our finalizers off the snapshot.
     Release,
 }
@@ -76,6 +80,8 @@ pub enum Waiting {
     ForContentRemoval,
     /// Deleting, with nothing of ours left on it; somebody else's finalizer holds it.
     ForOthers,
+    /// Its group snapshot makes its content, or goes first.
+    ForGroup,
     /// Something has to be put right first; the snapshot's status says what.
     ForCure(Complaint),
 }
@@ -95,7 +101,7 @@ pub fn decide(facts: &Facts) -> Next {
     }
     match snapshot.source {
         SourceFact::Unclear => complain(facts, Complaint::SourceUnclear),
-        SourceFact::Claim | SourceFact::Content => match facts.content {
+        SourceFact::Claim | SourceFact::Content | SourceFact::Group => match facts.content {
             Seen::Unknown => Verdict::Rest(Waiting::ForCaches),
             Seen::Present(content) => with_content(facts, snapshot, content),
             Seen::NotCached | Seen::Absent => without_content(facts, snapshot),
@@ -111,6 +117,9 @@ fn without_content(facts: &Facts, snapshot: SnapshotFact) -> Next {
             Seen::Absent => complain(facts, Complaint::ContentMissing),
             Seen::NotCached | Seen::Unknown | Seen::Present(_) => Verdict::Do(Step::LookUpContent),
         };
+    }
+    if snapshot.source == SourceFact::Group {
+        return Verdict::Rest(Waiting::ForGroup);
     }
     let next = create(facts, snapshot);
     // Who gives up lets its claim go. A content may have been made all the same, and its reply lost.
@@ -193,6 +202,10 @@ fn create(facts: &Facts, snapshot: SnapshotFact) -> Next {
 /// A content of the right name is there. Upstream: syncUnreadySnapshot, syncReadySnapshot.
 fn with_content(facts: &Facts, snapshot: SnapshotFact, content: ContentFact) -> Next {
     match content.sight {
+        // Its group binds it.
+        Sight::OfAnother if snapshot.source == SourceFact::Group => {
+            return Verdict::Rest(Waiting::ForGroup);
+        }
         Sight::OfAnother if facts.looked_up || facts.said == Some(Complaint::ContentOfAnother) => {
             return complain(facts, Complaint::ContentOfAnother);
         }
@@ -201,7 +214,7 @@ fn with_content(facts: &Facts, snapshot: SnapshotFact, content: ContentFact) -> 
         Sight::WrongOrigin => return complain(facts, Complaint::ContentMismatch),
         Sight::Ours | Sight::Unclaimed => {}
     }
-    if !snapshot.protected_for(Policy::of(content.policy)) {
+    if !snapshot.protected_beside(content.policy) {
         return Verdict::Do(Step::Protect);
     }
     if content.sight == Sight::Unclaimed || content.class_owed {
@@ -224,6 +237,10 @@ fn with_content(facts: &Facts, snapshot: SnapshotFact, content: ContentFact) -> 
         }
         Publication::BoundOnly | Publication::News => return Verdict::Do(Step::Publish),
     }
+    // Upstream: syncReadySnapshot. How members of an imported group get their owner.
+    if snapshot.ready && facts.group == GroupFact::Stranger {
+        return Verdict::Do(Step::JoinGroup);
+    }
     Verdict::Rest(if snapshot.ready {
         Waiting::Settled
     } else {
@@ -235,6 +252,13 @@ fn with_content(facts: &Facts, snapshot: SnapshotFact, content: ContentFact) -> 
 fn remove(facts: &Facts, snapshot: SnapshotFact) -> Next {
     if !snapshot.protected {
         return Verdict::Rest(Waiting::ForOthers);
+    }
+    // A member goes with its group and not before (D14).
+    match facts.group {
+        GroupFact::None | GroupFact::Gone => {}
+        GroupFact::Unseen => return Verdict::Do(Step::LookUpGroup),
+        GroupFact::Going => return Verdict::Rest(Waiting::ForGroup),
+        GroupFact::Stranger | GroupFact::Stands => return complain(facts, Complaint::InGroup),
     }
     if snapshot.content_expected {
         match facts.content {

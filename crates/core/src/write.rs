@@ -15,6 +15,10 @@ pub enum Kind {
     Snapshot,
     /// `VolumeSnapshotContent`.
     Content,
+    /// `VolumeGroupSnapshot`.
+    Group,
+    /// `VolumeGroupSnapshotContent`.
+    GroupContent,
     /// `PersistentVolumeClaim`.
     Claim,
     /// `PersistentVolume`.

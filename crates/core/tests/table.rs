@@ -89,6 +89,8 @@ mod tests {
                     "csi": {"driver": "csi.example", "volumeHandle": "vol-1"}}}),
                 Volume::of,
             ),
+            group_key: None,
+            group: Seen::NotCached,
             being_restored: false,
             keep_mode: true,
             placement: Placement::Anywhere,

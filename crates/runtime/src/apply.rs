@@ -254,6 +254,8 @@ pub(crate) const fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Snapshot => "VolumeSnapshot",
         Kind::Content => "VolumeSnapshotContent",
+        Kind::Group => "VolumeGroupSnapshot",
+        Kind::GroupContent => "VolumeGroupSnapshotContent",
         Kind::Claim => "PersistentVolumeClaim",
         Kind::Volume => "PersistentVolume",
     }
@@ -263,6 +265,7 @@ pub(crate) const fn kind_name(kind: Kind) -> &'static str {
 pub(crate) const fn api_version(kind: Kind) -> &'static str {
     match kind {
         Kind::Snapshot | Kind::Content => tintype_api::API_VERSION,
+        Kind::Group | Kind::GroupContent => tintype_api::GROUP_API_VERSION,
         Kind::Claim | Kind::Volume => "v1",
     }
 }
@@ -275,6 +278,14 @@ fn collection(kind: Kind, key: &Key) -> String {
             tintype_api::API_VERSION
         ),
         Kind::Content => format!("/apis/{}/volumesnapshotcontents", tintype_api::API_VERSION),
+        Kind::Group => format!(
+            "/apis/{}/namespaces/{namespace}/volumegroupsnapshots",
+            tintype_api::GROUP_API_VERSION
+        ),
+        Kind::GroupContent => format!(
+            "/apis/{}/volumegroupsnapshotcontents",
+            tintype_api::GROUP_API_VERSION
+        ),
         Kind::Claim => format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"),
         Kind::Volume => "/api/v1/persistentvolumes".to_owned(),
     }

@@ -10,8 +10,14 @@ use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tintype_api::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
-use tintype_core::object::{Claim, Class, Content, Meta, Node, Snapshot, StorageClass, Volume};
+use tintype_api::{
+    VolumeGroupSnapshot, VolumeGroupSnapshotClass, VolumeGroupSnapshotContent, VolumeSnapshot,
+    VolumeSnapshotClass, VolumeSnapshotContent,
+};
+use tintype_core::object::{
+    Claim, Class, Content, Group, GroupClass, GroupContent, Meta, Node, Snapshot, StorageClass,
+    Volume,
+};
 
 /// What a cache keeps of one kind.
 pub trait Row: Send + Sync + Sized + 'static {
@@ -95,9 +101,33 @@ row!(Content, VolumeSnapshotContent, |row| {
     }
 });
 row!(Class, VolumeSnapshotClass);
+row!(Group, VolumeGroupSnapshot, |row| {
+    share(&mut row.meta.key.namespace);
+});
+row!(GroupContent, VolumeGroupSnapshotContent, |row| {
+    share(&mut row.group.key.namespace);
+    share(&mut row.driver);
+    if let Some(class) = &mut row.class {
+        share(class);
+    }
+});
 row!(Volume, PersistentVolume);
 row!(Node, NodeObject);
 row!(StorageClass, StorageClassObject);
+
+impl Row for GroupClass {
+    type Object = VolumeGroupSnapshotClass;
+
+    fn kind() -> <Self::Object as Resource>::DynamicType {}
+
+    fn read(object: Self::Object) -> Result<Self, serde_json::Error> {
+        Ok(Self::of(&object))
+    }
+
+    fn meta(&self) -> &Meta {
+        &self.0.meta
+    }
+}
 
 /// A claim, and its document less `managedFields`: upstream's rights leave only PUT on claims, and
 /// a PUT must carry every field, known to us or not.

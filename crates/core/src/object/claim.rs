@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
-use super::{Key, Meta, VolumeMode, entry};
+use super::{Key, Labels, Meta, VolumeMode, entry};
 
 /// `status.phase`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +46,8 @@ pub struct DataSource {
 pub struct Claim {
     /// Identity, version, finalizers.
     pub meta: Meta,
+    /// `metadata.labels`: what group snapshots pick it by.
+    pub labels: Labels,
     /// `status.phase`.
     pub phase: ClaimPhase,
     /// `spec.volumeName`, if not empty.
@@ -74,6 +76,13 @@ impl Claim {
         let annotations = object.metadata.annotations.as_ref();
         let phase = object.status.as_ref().and_then(|it| it.phase.as_deref());
         Self {
+            labels: object
+                .metadata
+                .labels
+                .iter()
+                .flatten()
+                .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
+                .collect(),
             phase: match phase {
                 Some("Bound") => ClaimPhase::Bound,
                 Some("Lost") => ClaimPhase::Lost,

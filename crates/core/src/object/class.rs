@@ -1,14 +1,15 @@
 //! Reads what the machines need of snapshot classes and storage classes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::storage::v1::StorageClass as StorageClassObject;
-use tintype_api::{VolumeSnapshotClass, keys};
+use tintype_api::{VolumeGroupSnapshotClass, VolumeSnapshotClass, keys};
 
 use super::{Meta, entry};
 use crate::DeletionPolicy;
 
-/// A `VolumeSnapshotClass`.
+/// A `VolumeSnapshotClass` or a `VolumeGroupSnapshotClass`: they have the same form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
     /// Identity.
@@ -36,6 +37,26 @@ impl Class {
             ) == Some("true"),
             parameters: object.parameters.clone().unwrap_or_default(),
         }
+    }
+}
+
+/// A `VolumeGroupSnapshotClass`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupClass(pub Arc<Class>);
+
+impl GroupClass {
+    /// Reads the object.
+    pub fn of(object: &VolumeGroupSnapshotClass) -> Self {
+        Self(Arc::new(Class {
+            meta: Meta::of(&object.metadata),
+            driver: object.driver.as_str().into(),
+            policy: DeletionPolicy::parse(&object.deletion_policy),
+            default: entry(
+                object.metadata.annotations.as_ref(),
+                keys::ANNOTATION_DEFAULT_GROUP_CLASS,
+            ) == Some("true"),
+            parameters: object.parameters.clone().unwrap_or_default(),
+        }))
     }
 }
 

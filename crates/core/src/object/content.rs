@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tintype_api::{VolumeSnapshotContent, keys};
 
-use super::{Key, Meta, Uid, VolumeMode, entry};
+use super::{Key, Meta, Uid, VolumeMode, entry, filled};
 use crate::DeletionPolicy;
 
 /// What `spec.source` names.
@@ -196,8 +196,4 @@ impl Content {
     pub fn ready(&self) -> bool {
         self.status.as_ref().and_then(|it| it.ready) == Some(true)
     }
-}
-
-fn filled(text: Option<&str>) -> Option<Box<str>> {
-    text.filter(|it| !it.is_empty()).map(Box::from)
 }

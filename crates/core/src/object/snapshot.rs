@@ -1,8 +1,9 @@
 //! Reads what the machines need of a `VolumeSnapshot`.
 
+use serde_json::Value;
 use tintype_api::VolumeSnapshot;
 
-use super::{Content, Key, Meta};
+use super::{Content, Key, Meta, Owner, filled};
 use crate::Seen;
 
 /// What `spec.source` names.
@@ -16,6 +17,37 @@ pub enum SnapshotSource {
     Neither,
     /// Both are set.
     Both,
+}
+
+/// What ties a snapshot to its group snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The group snapshot among its owners.
+    pub owner: Option<Owner>,
+    /// `status.volumeGroupSnapshotName`, if not empty.
+    pub name: Option<Box<str>>,
+    /// All of `metadata.ownerReferences`, as written: a patch must send the whole list.
+    pub owners: Vec<Value>,
+}
+
+impl Membership {
+    fn of(object: &VolumeSnapshot) -> Option<Box<Self>> {
+        let owners = object
+            .metadata
+            .owner_references
+            .as_deref()
+            .unwrap_or_default();
+        let status = object.status.as_ref();
+        let it = Self {
+            owner: Owner::among(owners),
+            name: filled(status.and_then(|it| it.volume_group_snapshot_name.as_deref())),
+            owners: owners
+                .iter()
+                .filter_map(|it| serde_json::to_value(it).ok())
+                .collect(),
+        };
+        (it.owner.is_some() || it.name.is_some()).then(|| Box::new(it))
+    }
 }
 
 /// A `VolumeSnapshot`, as far as the machines read it.
@@ -39,6 +71,8 @@ pub struct Snapshot {
     pub error: Option<Box<str>>,
     /// `status` is there at all.
     pub has_status: bool,
+    /// What ties it to a group snapshot, if anything does.
+    pub group: Option<Box<Membership>>,
 }
 
 impl Snapshot {
@@ -75,7 +109,29 @@ impl Snapshot {
                 .and_then(|it| it.error.as_ref())
                 .map(|error| error.message.as_deref().unwrap_or_default().into()),
             has_status: status.is_some(),
+            group: Membership::of(object),
         }
+    }
+
+    /// It was made as a member of a group snapshot: cut with it, not alone.
+    pub fn is_member(&self) -> bool {
+        self.owner().is_some() && matches!(self.source, SnapshotSource::Claim(_))
+    }
+
+    /// The group snapshot among its owners.
+    pub fn owner(&self) -> Option<&Owner> {
+        self.group.as_ref()?.owner.as_ref()
+    }
+
+    /// The group snapshot it belongs to, by its owner or by its status.
+    pub fn group_key(&self) -> Option<Key> {
+        let group = self.group.as_ref()?;
+        let by_owner = group.owner.as_ref().map(|it| &it.name);
+        let name = by_owner.or(group.name.as_ref())?;
+        Some(Key::namespaced(
+            self.meta.key.namespace.clone(),
+            name.as_ref(),
+        ))
     }
 
     /// The claim whose volume is cut, if it is a dynamic snapshot.
@@ -93,6 +149,11 @@ impl Snapshot {
     pub fn content_name(&self) -> Option<String> {
         match (&self.bound, &self.source) {
             (Some(name), _) | (None, SnapshotSource::Content(name)) => Some(name.to_string()),
+            // A member's content has a name of the same hash.
+            (None, SnapshotSource::Claim(_)) if self.is_member() => {
+                let hash = self.meta.key.name.strip_prefix("snapshot-")?;
+                Some(format!("snapcontent-{hash}"))
+            }
             (None, SnapshotSource::Claim(_)) => {
                 Some(tintype_api::names::content_name(&self.meta.uid.to_string()))
             }
@@ -105,6 +166,7 @@ impl Snapshot {
     /// A snapshot that failed and says so does not hold its claim (D16b). Whether it failed is the
     /// content's to say once there is one: with the being-created mark on it, the call that failed
     /// may have an effect yet, and with no error of its own the call is still to come.
+    /// A member was cut before it was made; until then its group held the claim.
     pub fn holds_its_claim(&self, content: Seen<&Content>) -> bool {
         let failed = match content {
             Seen::Present(it) if it.handle().is_none() => !it.being_created && it.error().is_some(),
@@ -112,6 +174,6 @@ impl Snapshot {
             // One may have been made all the same, and its reply lost.
             Seen::Unknown | Seen::NotCached => false,
         };
-        self.ready != Some(true) && !failed
+        self.ready != Some(true) && !failed && !self.is_member()
     }
 }

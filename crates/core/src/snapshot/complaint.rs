@@ -47,6 +47,8 @@ pub enum Complaint {
     ContentMismatch,
     /// A claim is being filled from it, so it cannot go yet.
     BeingRestored,
+    /// It belongs to a group snapshot and goes with that.
+    InGroup,
 }
 
 impl Complaint {
@@ -71,6 +73,7 @@ impl Complaint {
             Self::ContentOfAnother,
             Self::ContentMismatch,
             Self::BeingRestored,
+            Self::InGroup,
         ]
         .into_iter()
     }
@@ -112,7 +115,7 @@ impl Complaint {
                 }
             }
             Self::ContentMismatch => Reason::SnapshotContentMismatch,
-            Self::BeingRestored => Reason::SnapshotDeletePending,
+            Self::BeingRestored | Self::InGroup => Reason::SnapshotDeletePending,
         }
     }
 
@@ -137,7 +140,8 @@ impl Complaint {
             | Self::CreationRefused
             | Self::ContentOfAnother
             | Self::ContentMismatch
-            | Self::BeingRestored => false,
+            | Self::BeingRestored
+            | Self::InGroup => false,
         }
     }
 
@@ -161,7 +165,8 @@ impl Complaint {
             Self::ClassMissing
             | Self::NoDefaultClass
             | Self::SeveralDefaultClasses
-            | Self::BeingRestored => false,
+            | Self::BeingRestored
+            | Self::InGroup => false,
         }
     }
 
@@ -247,6 +252,13 @@ impl Complaint {
             ),
             Self::ContentMismatch => format!(
                 "VolumeSnapshotContent \"{content}\" has the wrong kind of source: a snapshot of a claim needs spec.source.volumeHandle, one of an existing content needs spec.source.snapshotHandle"
+            ),
+            Self::InGroup => format!(
+                "the snapshot belongs to VolumeGroupSnapshot {} and cannot go alone; it is deleted with that group snapshot",
+                seen.group_key
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
             ),
             Self::BeingRestored => {
                 "a PersistentVolumeClaim is being filled from this snapshot; it is deleted as soon as that claim is bound or deleted".to_owned()

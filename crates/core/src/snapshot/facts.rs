@@ -6,8 +6,8 @@ use tintype_api::keys;
 
 use super::Complaint;
 use crate::object::{
-    Affinity, Claim, ClaimPhase, Class, Content, ContentSource, Node, Snapshot, SnapshotSource,
-    Volume,
+    Affinity, Claim, ClaimPhase, Class, Content, ContentSource, Group, Key, Node, Snapshot,
+    SnapshotSource, Volume,
 };
 use crate::{DeletionPolicy, Seen};
 
@@ -28,6 +28,11 @@ pub struct Sighting {
     pub claim: Seen<Arc<Claim>>,
     /// The claim's volume.
     pub volume: Seen<Arc<Volume>>,
+    /// Where the group snapshot it belongs to is, if it belongs to one: by its owner, its status, or
+    /// the group its content was cut with.
+    pub group_key: Option<Key>,
+    /// That group snapshot.
+    pub group: Seen<Arc<Group>>,
     /// A claim is being filled from this snapshot right now.
     pub being_restored: bool,
     /// `--prevent-volume-mode-conversion`: who restores cannot change the mode unasked.
@@ -100,6 +105,8 @@ pub struct Facts {
     pub claim_protected: bool,
     /// Whose sidecar is to look after the content.
     pub node: NodeFact,
+    /// The group snapshot it belongs to.
+    pub group: GroupFact,
     /// A claim is being filled from this snapshot.
     pub being_restored: bool,
     /// What of the content's status the snapshot does not say yet.
@@ -157,6 +164,17 @@ pub struct SnapshotFact {
 }
 
 impl SnapshotFact {
+    /// All finalizers it needs beside a content of this policy are on it. A member is bound by its
+    /// group, not by a finalizer of its own.
+    pub const fn protected_beside(self, policy: DeletionPolicy) -> bool {
+        match self.source {
+            SourceFact::Group => self.source_finalizer,
+            SourceFact::Claim | SourceFact::Content | SourceFact::Unclear => {
+                self.protected_for(Policy::of(policy))
+            }
+        }
+    }
+
     /// All finalizers this policy asks for are on it.
     pub const fn protected_for(self, policy: Policy) -> bool {
         self.source_finalizer
@@ -174,8 +192,27 @@ pub enum SourceFact {
     Claim,
     /// A content made by an administrator.
     Content,
+    /// A claim, cut with its group snapshot and not alone.
+    Group,
     /// Neither, both, or an empty name.
     Unclear,
+}
+
+/// The group snapshot it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GroupFact {
+    /// It belongs to none.
+    None,
+    /// Whether it still is there is not known: not cached, or groups are not watched (D2).
+    Unseen,
+    /// It is surely gone, and perhaps another has its name.
+    Gone,
+    /// It is being deleted.
+    Going,
+    /// It stands, and is not yet its owner.
+    Stranger,
+    /// It stands.
+    Stands,
 }
 
 /// How a content looks from its snapshot.
@@ -312,9 +349,12 @@ impl Sighting {
                 Placement::Unknown => NodeFact::Unknown,
                 Placement::Nowhere => NodeFact::Missing,
             },
+            group: self.group_fact(),
             being_restored: self.being_restored,
             publication: match (snapshot, self.content.present()) {
-                (Some(snapshot), Some(content)) => publication(snapshot, content),
+                (Some(snapshot), Some(content)) => {
+                    publication(snapshot, content, self.group_name_owed().is_some())
+                }
                 (_, _) => Publication::Nothing,
             },
             said: snapshot.and_then(|it| {
@@ -322,6 +362,31 @@ impl Sighting {
                 Complaint::all().find(|complaint| complaint.text(self) == error)
             }),
             memory: self.memory,
+        }
+    }
+
+    /// The name of its group snapshot, if its status does not say it yet.
+    pub(super) fn group_name_owed(&self) -> Option<&Key> {
+        let snapshot = self.snapshot.present()?;
+        let said = snapshot.group.as_ref().and_then(|it| it.name.as_ref());
+        self.group_key.as_ref().filter(|_| said.is_none())
+    }
+
+    fn group_fact(&self) -> GroupFact {
+        let Some(snapshot) = self.snapshot.present() else {
+            return GroupFact::None;
+        };
+        let owner = snapshot.owner();
+        match &self.group {
+            _ if self.group_key.is_none() => GroupFact::None,
+            Seen::Unknown | Seen::NotCached => GroupFact::Unseen,
+            Seen::Absent => GroupFact::Gone,
+            Seen::Present(it) if owner.is_some_and(|owner| owner.uid != it.meta.uid) => {
+                GroupFact::Gone
+            }
+            Seen::Present(it) if it.meta.deleting => GroupFact::Going,
+            Seen::Present(_) if owner.is_none() => GroupFact::Stranger,
+            Seen::Present(_) => GroupFact::Stands,
         }
     }
 
@@ -395,6 +460,8 @@ fn snapshot_fact(snapshot: &Snapshot, content: Seen<&Content>) -> SnapshotFact {
     SnapshotFact {
         deleting: snapshot.meta.deleting,
         source: match &snapshot.source {
+            // The claim of a member may be unknown.
+            SnapshotSource::Claim(_) if snapshot.is_member() => SourceFact::Group,
             SnapshotSource::Claim(name) if !name.is_empty() => SourceFact::Claim,
             SnapshotSource::Content(name) if !name.is_empty() => SourceFact::Content,
             SnapshotSource::Claim(_)
@@ -402,7 +469,11 @@ fn snapshot_fact(snapshot: &Snapshot, content: Seen<&Content>) -> SnapshotFact {
             | SnapshotSource::Neither
             | SnapshotSource::Both => SourceFact::Unclear,
         },
-        protected: source_finalizer || bound_finalizer,
+        protected: source_finalizer
+            || bound_finalizer
+            || snapshot
+                .meta
+                .has_finalizer(keys::FINALIZER_SNAPSHOT_IN_GROUP),
         source_finalizer,
         bound_finalizer,
         class_named: snapshot.class.is_some(),
@@ -456,11 +527,12 @@ fn content_fact(snapshot: &Snapshot, content: &Content) -> ContentFact {
 }
 
 /// What the snapshot lacks of what its content says (spec controller 2.7).
-fn publication(snapshot: &Snapshot, content: &Content) -> Publication {
+fn publication(snapshot: &Snapshot, content: &Content, group_owed: bool) -> Publication {
     let status = content.status.as_ref();
     let ready = content.ready();
-    let news = (snapshot.creation_time.is_none()
-        && status.is_some_and(|it| it.creation_time.is_some()))
+    let news = group_owed
+        || (snapshot.creation_time.is_none()
+            && status.is_some_and(|it| it.creation_time.is_some()))
         || (ready && snapshot.ready != Some(true))
         || restore_size_is_news(snapshot, status.and_then(|it| it.restore_size))
         || error_is_news(snapshot, content);

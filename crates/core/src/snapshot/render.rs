@@ -8,7 +8,7 @@ use tintype_api::{Reason, keys, names};
 use super::facts::{Placement, Sighting};
 use super::{Complaint, Step};
 use crate::guard;
-use crate::object::{Class, Content, Snapshot};
+use crate::object::{Class, Content, Group, Snapshot};
 use crate::secret::{self, Secret};
 use crate::write::{Event, Kind, Part, Verb, Write};
 use crate::{DeletionPolicy, Stamp};
@@ -28,7 +28,7 @@ pub fn render(step: Step, seen: &Sighting, now: Stamp) -> Option<Write> {
             crate::object::Key::cluster(snapshot.content_name()?),
             Verb::Get,
         )),
-        Step::Publish => Some(publish(snapshot, seen.content.present()?)),
+        Step::Publish => Some(publish(seen, snapshot, seen.content.present()?)),
         Step::Complain(complaint) => Some(complain(complaint, seen, snapshot, now)),
         Step::AskContentDeletion => {
             let content = seen.content.present()?;
@@ -53,6 +53,8 @@ pub fn render(step: Step, seen: &Sighting, now: Stamp) -> Option<Write> {
             Part::Status,
             json!({"status": {"error": null}}),
         )),
+        Step::LookUpGroup => Some(plain(Kind::Group, seen.group_key.clone()?, Verb::Get)),
+        Step::JoinGroup => Some(join_group(snapshot, seen.group.present()?)),
         Step::Release => Some(release(snapshot)),
     }
 }
@@ -110,7 +112,8 @@ fn protect(seen: &Sighting, snapshot: &Snapshot) -> Write {
     let mut finalizers = snapshot.meta.finalizers.clone();
     let wanted = [
         Some(keys::FINALIZER_SNAPSHOT_AS_SOURCE),
-        (policy == DeletionPolicy::Delete).then_some(keys::FINALIZER_SNAPSHOT_BOUND),
+        (policy == DeletionPolicy::Delete && !snapshot.is_member())
+            .then_some(keys::FINALIZER_SNAPSHOT_BOUND),
     ];
     for finalizer in wanted.into_iter().flatten() {
         if !snapshot.meta.has_finalizer(finalizer) {
@@ -119,7 +122,10 @@ fn protect(seen: &Sighting, snapshot: &Snapshot) -> Write {
     }
     let mut body = json!({"metadata": {"finalizers": finalizers}});
     let default = seen.chosen_class().filter(|_| {
-        snapshot.class.is_none() && snapshot.claim_key().is_some() && snapshot.bound.is_none()
+        snapshot.class.is_none()
+            && snapshot.claim_key().is_some()
+            && snapshot.bound.is_none()
+            && !snapshot.is_member()
     });
     if let Some(class) = default {
         body["spec"]["volumeSnapshotClassName"] = class.meta.key.name.as_ref().into();
@@ -247,7 +253,7 @@ fn protect_content(content: &Content) -> Write {
 }
 
 /// Spec controller 2.7: what is set stays, readiness and error follow the content.
-fn publish(snapshot: &Snapshot, content: &Content) -> Write {
+fn publish(seen: &Sighting, snapshot: &Snapshot, content: &Content) -> Write {
     let status = content.status.clone().unwrap_or_default();
     let ready = content.ready() || snapshot.ready == Some(true);
     let mut body = Map::new();
@@ -256,6 +262,12 @@ fn publish(snapshot: &Snapshot, content: &Content) -> Write {
         body.insert(
             "boundVolumeSnapshotContentName".to_owned(),
             content.meta.key.name.as_ref().into(),
+        );
+    }
+    if let Some(group) = seen.group_name_owed() {
+        body.insert(
+            "volumeGroupSnapshotName".to_owned(),
+            group.name.as_ref().into(),
         );
     }
     let cut_at = status
@@ -336,14 +348,39 @@ fn complain(complaint: Complaint, seen: &Sighting, snapshot: &Snapshot, now: Sta
     write
 }
 
-/// Both of our finalizers at once; others' stay.
+/// The group snapshot becomes an owner beside those there are.
+fn join_group(snapshot: &Snapshot, group: &Group) -> Write {
+    let mut owners = snapshot
+        .group
+        .as_ref()
+        .map(|it| it.owners.clone())
+        .unwrap_or_default();
+    owners.push(json!({
+        "apiVersion": tintype_api::GROUP_API_VERSION,
+        "kind": "VolumeGroupSnapshot",
+        "name": group.meta.key.name,
+        "uid": group.meta.uid.to_string(),
+    }));
+    patch_snapshot(
+        snapshot,
+        Part::Object,
+        json!({"metadata": {"ownerReferences": owners}}),
+    )
+}
+
+/// All of our finalizers at once; others' stay.
 fn release(snapshot: &Snapshot) -> Write {
     let rest: Vec<_> = snapshot
         .meta
         .finalizers
         .iter()
         .filter(|it| {
-            **it != keys::FINALIZER_SNAPSHOT_AS_SOURCE && **it != keys::FINALIZER_SNAPSHOT_BOUND
+            let ours = [
+                keys::FINALIZER_SNAPSHOT_AS_SOURCE,
+                keys::FINALIZER_SNAPSHOT_BOUND,
+                keys::FINALIZER_SNAPSHOT_IN_GROUP,
+            ];
+            !ours.contains(&it.as_ref())
         })
         .collect();
     patch_snapshot(

@@ -42,6 +42,7 @@ const FACTS: Facts = Facts {
     claim: ClaimFact::Bound,
     claim_protected: true,
     node: NodeFact::Settled,
+    group: GroupFact::None,
     being_restored: false,
     publication: Publication::Nothing,
     said: None,

@@ -61,6 +61,8 @@ impl World {
                 self.controller.looked_up[name] = true;
                 Some(())
             }
+            // No snapshot of this world belongs to a group.
+            Step::LookUpGroup | Step::JoinGroup => None,
             Step::CreateContent => self.create_content(name, at, snap, folds),
             Step::BindContent
             | Step::ProtectContent
@@ -107,6 +109,8 @@ impl World {
             | Step::ProtectContent
             | Step::LookUpSnapshot
             | Step::LookUpContent
+            | Step::LookUpGroup
+            | Step::JoinGroup
             | Step::AskContentDeletion
             | Step::DeleteContent => return None,
         }
@@ -179,7 +183,9 @@ impl World {
             | Step::ProtectClaim
             | Step::CreateContent
             | Step::LookUpSnapshot
-            | Step::LookUpContent => return None,
+            | Step::LookUpContent
+            | Step::LookUpGroup
+            | Step::JoinGroup => return None,
         }
         self.put_content(at, content);
         if folds {

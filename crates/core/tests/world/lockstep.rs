@@ -317,6 +317,8 @@ impl Lockstep {
                 Seen::NotCached
             },
             claim,
+            group_key: None,
+            group: Seen::NotCached,
             being_restored: false,
             keep_mode: true,
             placement: Placement::Anywhere,
@@ -371,7 +373,7 @@ impl Lockstep {
             Kind::Snapshot => &mut self.snapshots,
             Kind::Content => &mut self.contents,
             Kind::Claim => &mut self.claims,
-            Kind::Volume => return,
+            Kind::Volume | Kind::Group | Kind::GroupContent => return,
         };
         match object {
             Some(object) => rows.insert(write.key.name.to_string(), object),

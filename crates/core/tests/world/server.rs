@@ -29,6 +29,8 @@ const fn number(kind: Kind) -> u8 {
         Kind::Content => 1,
         Kind::Claim => 2,
         Kind::Volume => 3,
+        Kind::Group => 4,
+        Kind::GroupContent => 5,
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tintype_core::content::{self, CallFailure, Origin, Outcome, Reply};
 use tintype_core::retry::Schedule;
 use tintype_core::snapshot::{
-    self, Choice, ClaimFact, ClassFact, ContentFact, NodeFact, Policy, Publication, Sight,
-    SnapshotFact, SourceFact,
+    self, Choice, ClaimFact, ClassFact, ContentFact, GroupFact, NodeFact, Policy, Publication,
+    Sight, SnapshotFact, SourceFact,
 };
 use tintype_core::{Seen, Stamp, Time, guard};
 
@@ -53,6 +53,7 @@ impl World {
                     .present()
                     .is_some_and(|it| it.protected),
             node: NodeFact::Settled,
+            group: GroupFact::None,
             being_restored: false,
             publication: match (snap.present(), content.present()) {
                 (Some(snap), Some(content)) => publication(*snap, *content),
