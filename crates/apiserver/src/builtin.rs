@@ -127,8 +127,8 @@ pub(crate) fn decode(
     schema_of(builtin).decode(builtin.kind, document)
 }
 
-/// Reads the `metadata` of any object the same way; paths start at `metadata`.
-pub(crate) fn decode_meta(document: &mut Value) -> Result<Vec<String>, String> {
+/// The schema of an object that has nothing but `metadata`.
+pub(crate) fn meta_schema() -> &'static Schema {
     static META: LazyLock<Schema> = LazyLock::new(|| {
         use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
         let mut generator = generator();
@@ -144,11 +144,16 @@ pub(crate) fn decode_meta(document: &mut Value) -> Result<Vec<String>, String> {
             parts.map(|(name, s)| (name.as_str().into(), Arc::new(merge::definition(&name, &s))));
         Schema::new(Arc::new(root), parts.collect(), false)
     });
+    &META
+}
+
+/// Reads the `metadata` of any object the same way; paths start at `metadata`.
+pub(crate) fn decode_meta(document: &mut Value) -> Result<Vec<String>, String> {
     let Some(meta) = document.get_mut("metadata") else {
         return Ok(Vec::new());
     };
     let mut alone = serde_json::json!({"metadata": meta.take()});
-    let read = META.decode("ObjectMeta", &mut alone);
+    let read = meta_schema().decode("ObjectMeta", &mut alone);
     *meta = alone["metadata"].take();
     if meta.is_null() {
         *meta = Value::Object(serde_json::Map::new());

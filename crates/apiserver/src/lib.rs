@@ -9,6 +9,7 @@ mod builtin;
 mod controllers;
 mod discovery;
 mod door;
+mod fields;
 mod kubeconfig;
 mod local;
 mod metrics;

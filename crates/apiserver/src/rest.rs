@@ -3,6 +3,7 @@
 //! Does not know doors or how a user proved a name.
 
 mod accept;
+mod apply;
 mod body;
 mod create;
 mod decode;
@@ -30,8 +31,9 @@ mod update;
 
 use std::sync::Arc;
 
+use http::header::USER_AGENT;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
@@ -83,6 +85,9 @@ pub(crate) struct Call<'a> {
     pub converter: Converter,
 }
 
+/// What the server calls itself where it owns a field.
+pub(crate) const OURSELVES: &str = "kube-apiserver";
+
 /// A request of the server to itself, which nobody need be allowed.
 struct Inside {
     user: User,
@@ -116,7 +121,7 @@ impl Inside {
             user,
             info,
             query: Query::default(),
-            headers: HeaderMap::new(),
+            headers: HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(OURSELVES))]),
             catalog,
             target,
         })

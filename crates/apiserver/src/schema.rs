@@ -137,6 +137,8 @@ pub(crate) struct Node {
     pub(crate) preserve_unknown: bool,
     pub(crate) embedded: bool,
     pub(crate) list_type: ListType,
+    /// An object that has one owner: `x-kubernetes-map-type: atomic`.
+    pub(crate) atomic: bool,
     pub(crate) merge: Merge,
     pub(crate) format: Option<Box<str>>,
     /// Name of a definition that says the rest.

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::schema::{Merge, Node};
+use crate::schema::{ListType, Merge, Node};
 
 /// Part, list, merge key; the empty part stands for every part without a row of its own.
 const KEYS: [(&str, &str, &str); 27] = [
@@ -35,6 +35,48 @@ const KEYS: [(&str, &str, &str); 27] = [
     ("", "webhooks", "name"),
     ("", "matchConditions", "name"),
     ("", "variables", "name"),
+];
+
+/// Lists whose items are owned one by one by other keys than a strategic merge patch merges them by.
+const OWNED: [(&str, &str, &[&str]); 8] = [
+    ("Container", "ports", &["containerPort", "protocol"]),
+    (
+        "EphemeralContainer",
+        "ports",
+        &["containerPort", "protocol"],
+    ),
+    ("ServiceSpec", "ports", &["port", "protocol"]),
+    (
+        "PodSpec",
+        "topologySpreadConstraints",
+        &["topologyKey", "whenUnsatisfiable"],
+    ),
+    ("ResourceRequirements", "claims", &["name"]),
+    ("ContainerStatus", "volumeMounts", &["mountPath"]),
+    ("CSIDriverSpec", "volumeLifecycleModes", &[""]),
+    ("NodeSpec", "podCIDRs", &[""]),
+];
+
+/// Objects that one manager owns as a whole.
+const OWNED_WHOLE: [&str; 18] = [
+    "ConfigMapKeySelector",
+    "EndpointAddress",
+    "EndpointPort",
+    "LabelSelector",
+    "LocalObjectReference",
+    "NodeSelector",
+    "NodeSelectorTerm",
+    "ObjectFieldSelector",
+    "ObjectReference",
+    "OwnerReference",
+    "ResourceFieldSelector",
+    "RoleRef",
+    "ScopeSelector",
+    "SecretKeySelector",
+    "SecretReference",
+    "Subject",
+    "TopologySelectorTerm",
+    "TypedLocalObjectReference",
 ];
 
 /// Parts whose lists have a key's name but are replaced as a whole.
@@ -70,10 +112,37 @@ pub(super) fn definition(name: &str, source: &Value) -> Node {
         }
         _ => {}
     }
+    node.atomic = OWNED_WHOLE.contains(&short);
     for (list, property) in &mut node.properties {
         property.merge = merge_of(short, list);
+        let keys = owned_by(short, list, property.merge);
+        match keys {
+            Some([""]) => property.list_type = ListType::Set,
+            Some(keys) => {
+                property.list_type = ListType::Map;
+                property.list_keys = keys.iter().map(|key| Box::from(*key)).collect();
+            }
+            None => {}
+        }
     }
     node
+}
+
+/// How the items of a list are owned one by one: by these keys, or by value for the empty key.
+fn owned_by<'a>(part: &str, list: &str, merge: Merge) -> Option<&'a [&'static str]>
+where
+    'static: 'a,
+{
+    let other = OWNED
+        .iter()
+        .find(|(known, field, _)| *known == part && *field == list);
+    if let Some((.., keys)) = other {
+        return Some(keys);
+    }
+    let key = merge.key?;
+    KEYS.iter()
+        .position(|(.., known)| *known == key)
+        .map(|at| std::slice::from_ref(&KEYS[at].2))
 }
 
 fn merge_of(part: &str, list: &str) -> Merge {

@@ -5,14 +5,14 @@
 use std::collections::HashMap;
 
 use futures::future::join_all;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use crate::auth::{User, bootstrap};
 use crate::body;
-use crate::rest::Api;
+use crate::rest::{Api, OURSELVES};
 
 const PATH: &str = "/apis/rbac.authorization.k8s.io/v1";
 /// An administrator switches the mending off by setting this to `false`.
@@ -80,6 +80,7 @@ async fn request(api: &Api, method: Method, path: String, object: Option<Value>)
         .method(method)
         .uri(path)
         .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, OURSELVES)
         .body(body);
     let Ok(request) = request else {
         return Value::Null;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::{Buf as _, BytesMut};
 use futures::stream::{self, Stream, StreamExt as _};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -15,6 +15,8 @@ use super::LocalService;
 use crate::body::{self, Body};
 
 const JSON: &str = "application/json";
+/// As the controllers of every cluster call themselves.
+const AGENT: &str = "kube-controller-manager";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// How much of the objects is wanted.
@@ -216,7 +218,8 @@ impl LocalClient {
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.path)
-            .header(ACCEPT, call.accept);
+            .header(ACCEPT, call.accept)
+            .header(USER_AGENT, AGENT);
         if call.body.is_some() {
             request = request.header(CONTENT_TYPE, call.content);
         }

@@ -11,8 +11,9 @@ use super::info::key_of;
 use super::query::WriteOptions;
 use super::shape::{metadata_mut, text};
 use super::strategy::{self, Part};
-use super::{Api, Call, Inside, Reply, body, present};
+use super::{Api, Call, Inside, Reply, apply, body, present};
 use crate::admission;
+use crate::fields::Managers;
 use crate::status::Failure;
 use crate::store::{Expect, Write, WriteError};
 
@@ -37,8 +38,18 @@ impl Call<'_> {
     /// Creates an object that was taken in.
     pub(super) async fn create_object(
         &self,
+        object: Value,
+        dry_run: bool,
+    ) -> Result<Reply, Failure> {
+        self.create_as(object, dry_run, None).await
+    }
+
+    /// The same, of an object whose fields have owners already.
+    pub(super) async fn create_as(
+        &self,
         mut object: Value,
         dry_run: bool,
+        managers: Option<&Managers>,
     ) -> Result<Reply, Failure> {
         if self.target.resource.is_terminating() {
             return Err(Failure::terminating_definition());
@@ -57,6 +68,10 @@ impl Call<'_> {
                 return Err(Failure::invalid(&self.target.about_kind(&name), &errors));
             }
             self.check_grants(&new, None)?;
+            match managers {
+                Some(managers) => apply::put(&mut new, managers),
+                None => self.track_creation(&mut new),
+            }
             let room = self.quota(&new).await?;
             let stored = self.store_new(&new, &name, dry_run).await;
             drop(room);

@@ -90,6 +90,9 @@ pub(crate) enum FieldValidation {
     Strict,
 }
 
+/// Of the name of a field manager, in bytes.
+const LONGEST_MANAGER: usize = 128;
+
 /// Options of create, update and patch.
 #[derive(Debug, Clone)]
 pub(crate) struct WriteOptions {
@@ -117,6 +120,14 @@ impl WriteOptions {
                 FieldValidation::Warn
             }
         };
+        let manager = query.text("fieldManager");
+        if manager.len() > LONGEST_MANAGER {
+            errors.push(FieldError::too_long("fieldManager", LONGEST_MANAGER as u64));
+        }
+        if manager.chars().any(char::is_control) {
+            let why = "should only contain printable characters";
+            errors.push(FieldError::invalid_text("fieldManager", manager, why));
+        }
         refuse(kind, &errors)?;
         Ok(Self {
             dry_run,

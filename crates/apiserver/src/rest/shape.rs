@@ -33,7 +33,7 @@ impl Call<'_> {
             value: mut object,
             duplicates,
         } = decoded;
-        check_type(self.target, &mut object)?;
+        self.check_type(&mut object)?;
         let unknown = self.prune(&mut object)?;
         let mut problems: Vec<String> = duplicates
             .iter()
@@ -54,6 +54,10 @@ impl Call<'_> {
         };
         self.locate(&mut object)?;
         Ok(Incoming { object, warnings })
+    }
+
+    pub(super) fn check_type(&self, object: &mut Value) -> Result<(), Failure> {
+        check_type(self.target, object)
     }
 
     /// Drops what the schema does not know and names it.

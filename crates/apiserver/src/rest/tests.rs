@@ -1,5 +1,6 @@
 //! Drives whole requests through the API, over a store in a temporary folder.
 
+mod applies;
 mod bodies;
 mod crud;
 mod definitions;

@@ -8,10 +8,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::decode::Decoded;
-use super::query::{FieldValidation, WriteOptions};
+use super::query::{FieldValidation, WriteOptions, refuse};
 use super::strategy::{self, Part};
-use super::{Call, Reply, body, decode, present};
+use super::{Call, Reply, apply, body, decode, present};
 use crate::admission;
+use crate::fields::Managers;
 use crate::patch::{self, PatchError, PatchKind};
 use crate::schema::error::FieldError;
 use crate::status::Failure;
@@ -81,20 +82,21 @@ impl Call<'_> {
             "application/strategic-merge-patch+json" if !self.target.custom() => {
                 PatchKind::Strategic
             }
-            "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
-                return Err(Failure::unsupported_media_type(
-                    "application/json-patch+json, application/merge-patch+json; server-side \
-                     apply is not served yet, use client-side apply",
-                ));
+            "application/apply-patch+yaml" if self.info.subresource != "scale" => {
+                return self.apply(self.part(), &bytes).await;
             }
             _ if self.target.custom() => {
                 return Err(Failure::unsupported_media_type(CUSTOM_PATCHES));
             }
             _ => return Err(Failure::unsupported_media_type(BUILTIN_PATCHES)),
         };
+        if self.query.get("force").is_some() {
+            let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
+            refuse("PatchOptions", &[error])?;
+        }
         if self.info.subresource == "scale" {
-            let patched = |scale: &Value| apply(kind, scale, &bytes, None);
-            return self.write_scale(&options, patched).await;
+            let wanted = |scale: &Value| patched(kind, scale, &bytes, None);
+            return self.write_scale(&options, wanted).await;
         }
         let schema = if self.target.custom() {
             None
@@ -102,9 +104,9 @@ impl Call<'_> {
             self.target.schema()
         };
         self.write(self.part(), &options, |current| {
-            let patched = apply(kind, current, &bytes, schema.as_deref())?;
+            let value = patched(kind, current, &bytes, schema.as_deref())?;
             let decoded = Decoded {
-                value: patched,
+                value,
                 duplicates: Vec::new(),
             };
             self.take_in_patched(decoded, options.field_validation)
@@ -136,7 +138,10 @@ impl Call<'_> {
             let stored = self.stored(&self.key())?;
             let old = self.converter.value(&stored);
             let Wanted { object, warnings } = wanted(&old)?;
-            match self.write_once(part, options, &stored, &old, object).await {
+            match self
+                .write_once(part, options, &stored, &old, object, None)
+                .await
+            {
                 Ok(Some(reply)) => return Ok(reply.with_warnings(warnings)),
                 Ok(None) => {}
                 Err(failure) => return Err(failure.with_warnings(warnings)),
@@ -146,15 +151,17 @@ impl Call<'_> {
     }
 
     /// Writes `new` over what was read; none if it is no longer that.
-    async fn write_once(
+    pub(super) async fn write_once(
         &self,
         part: Part,
         options: &WriteOptions,
         stored: &Object,
         old: &Value,
         mut new: Value,
+        managers: Option<&Managers>,
     ) -> Result<Option<Reply>, Failure> {
         self.check_preconditions(&new, stored, old)?;
+        let given = new["metadata"]["managedFields"].take();
         strategy::carry_over(self.target, part, &mut new, old);
         admission::admit(self, &mut new, Some(old))?;
         let errors = self.complete(part, &mut new, Some(old));
@@ -165,6 +172,10 @@ impl Call<'_> {
             ));
         }
         self.check_grants(&new, Some(old))?;
+        match managers {
+            Some(managers) => apply::put(&mut new, managers),
+            None => self.track_update(part, &given, old, &mut new),
+        }
         if options.dry_run {
             return present::value(self, StatusCode::OK, &new).map(Some);
         }
@@ -239,7 +250,7 @@ impl Call<'_> {
     }
 }
 
-fn apply(
+fn patched(
     kind: PatchKind,
     current: &Value,
     bytes: &[u8],

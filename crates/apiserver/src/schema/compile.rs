@@ -97,6 +97,7 @@ impl Compiler {
             nullable: flag(source, "nullable"),
             preserve_unknown: flag(source, "x-kubernetes-preserve-unknown-fields"),
             embedded: flag(source, "x-kubernetes-embedded-resource"),
+            atomic: source.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic"),
             format: source.get("format").and_then(Value::as_str).map(Into::into),
             required: strings(source, "required"),
             list_keys: strings(source, "x-kubernetes-list-map-keys"),
