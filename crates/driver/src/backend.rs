@@ -4,11 +4,12 @@
 //! it is given: for change of what is made, grown or deleted, for reading of a source.
 //! It does not know gRPC, and the rules beyond it do not know files.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use crate::record::{Snapshot, Volume};
+use crate::record::{Group, Shape, Snapshot, Stamp, Volume};
 use crate::refusal::Refusal;
 use crate::shelf::Found;
 
@@ -71,9 +72,20 @@ pub(crate) trait Backend: Debug + Send + Sync {
 
     fn load_volumes(&self) -> Result<Found<Volume>, Refusal>;
     fn load_snapshots(&self) -> Result<Found<Snapshot>, Refusal>;
+    fn load_groups(&self) -> Result<Found<Group>, Refusal>;
 
-    /// Where the record of a volume or snapshot is, for messages.
+    /// Where a record is, for messages.
     fn record_of(&self, kind: crate::refusal::Kind, id: &str) -> PathBuf;
+
+    /// The shape of a new volume, from what is asked for and what it is filled from, if anything.
+    fn settle(&self, wanted: Shape, _held: Option<&Shape>) -> Result<Shape, Refusal> {
+        Ok(wanted)
+    }
+
+    /// The least size of a volume of this shape that holds this many bytes.
+    fn round(&self, size: u64, _shape: &Shape) -> u64 {
+        size
+    }
 
     fn create_volume(
         &self,
@@ -87,10 +99,21 @@ pub(crate) trait Backend: Debug + Send + Sync {
 
     fn delete_volume(&self, id: &str) -> Result<(), Refusal>;
 
-    /// Cuts all of these or none, at one moment if the backend can.
-    fn cut(&self, cuts: &[Cut<'_>], stop: &AtomicBool) -> Result<(), Refusal>;
+    /// Whether several snapshots are cut at one moment, and not one after the other.
+    fn cuts_at_once(&self) -> bool;
+
+    /// Cuts all of these or none; the moment goes into their records, and is returned.
+    ///
+    /// Died half-way, a part may be there: the caller writes down last what belongs together.
+    fn cut(&self, cuts: &[Cut<'_>], stop: &AtomicBool) -> Result<Stamp, Refusal>;
 
     fn delete_snapshot(&self, id: &str) -> Result<(), Refusal>;
+
+    /// Writes down which snapshots are a group.
+    fn put_group(&self, group: &Group) -> Result<(), Refusal>;
+
+    /// Forgets a group, not its members.
+    fn delete_group(&self, id: &str) -> Result<(), Refusal>;
 
     fn room(&self) -> Result<Room, Refusal>;
 
@@ -107,4 +130,19 @@ pub(crate) trait Backend: Debug + Send + Sync {
 
     /// What is wrong with a volume, in words.
     fn trouble(&self, volume: &Volume) -> Option<String>;
+
+    /// Lets go, at the start, of what is attached for volumes that are not known any more.
+    fn tidy(&self, _is_known: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Ids of volumes for which something is attached, as far as that can be told.
+    fn attached(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
+    /// Lets go of the store, at the end; refused as long as a volume is in use.
+    fn close(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
 }

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::backend::Backend;
-use crate::record::{Recorded, Snapshot, Volume};
+use crate::record::{Group, Recorded, Snapshot, Volume};
 use crate::refusal::Refusal;
 use crate::shelf::Found;
 
@@ -44,6 +44,10 @@ impl<T: Recorded> Table<T> {
         Ok(self.objects.get(id).cloned())
     }
 
+    fn has(&self, id: &str) -> bool {
+        self.objects.contains_key(id) || self.damaged.contains_key(id)
+    }
+
     fn remove(&mut self, id: &str) {
         self.objects.remove(id);
         self.damaged.remove(id);
@@ -54,6 +58,7 @@ impl<T: Recorded> Table<T> {
 pub(crate) struct Catalog {
     volumes: RwLock<Table<Volume>>,
     snapshots: RwLock<Snapshots>,
+    groups: RwLock<Table<Group>>,
 }
 
 #[derive(Debug)]
@@ -86,6 +91,7 @@ impl Catalog {
         Ok(Self {
             volumes: RwLock::new(volumes),
             snapshots: RwLock::new(Snapshots { table, by_source }),
+            groups: RwLock::new(Table::new(backend.load_groups()?)),
         })
     }
 
@@ -103,6 +109,14 @@ impl Catalog {
         backend: &dyn Backend,
     ) -> Result<Option<Arc<Snapshot>>, Refusal> {
         read(&self.snapshots).table.find(id, backend)
+    }
+
+    pub(crate) fn group(
+        &self,
+        id: &str,
+        backend: &dyn Backend,
+    ) -> Result<Option<Arc<Group>>, Refusal> {
+        read(&self.groups).find(id, backend)
     }
 
     /// Adds or replaces.
@@ -125,6 +139,18 @@ impl Catalog {
         snapshot
     }
 
+    pub(crate) fn put_group(&self, group: Group) -> Arc<Group> {
+        let group = Arc::new(group);
+        write(&self.groups)
+            .objects
+            .insert(group.id.clone(), Arc::clone(&group));
+        group
+    }
+
+    pub(crate) fn drop_group(&self, id: &str) {
+        write(&self.groups).remove(id);
+    }
+
     pub(crate) fn drop_volume(&self, id: &str) {
         write(&self.volumes).remove(id);
     }
@@ -139,13 +165,23 @@ impl Catalog {
 
     /// Whether there is anything of this id, damaged or not.
     pub(crate) fn has_volume(&self, id: &str) -> bool {
-        let volumes = read(&self.volumes);
-        volumes.objects.contains_key(id) || volumes.damaged.contains_key(id)
+        read(&self.volumes).has(id)
     }
 
     pub(crate) fn has_snapshot(&self, id: &str) -> bool {
-        let snapshots = read(&self.snapshots);
-        snapshots.table.objects.contains_key(id) || snapshots.table.damaged.contains_key(id)
+        read(&self.snapshots).table.has(id)
+    }
+
+    pub(crate) fn has_group(&self, id: &str) -> bool {
+        read(&self.groups).has(id)
+    }
+
+    /// Snapshots of groups that were never finished, or are half deleted.
+    pub(crate) fn leftovers(&self) -> Vec<Arc<Snapshot>> {
+        let (snapshots, groups) = (read(&self.snapshots), read(&self.groups));
+        let is_leftover = |it: &&Arc<Snapshot>| it.group.as_ref().is_some_and(|id| !groups.has(id));
+        let found = snapshots.table.objects.values().filter(is_leftover);
+        found.cloned().collect()
     }
 
     pub(crate) fn list_volumes(&self, after: &str, limit: usize) -> Part<Volume> {

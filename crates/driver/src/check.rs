@@ -2,7 +2,7 @@
 //!
 //! It does not know what exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use tintype_csi::v1;
@@ -33,6 +33,22 @@ pub(crate) fn name(field: &'static str, text: String) -> Result<String, Refusal>
         ));
     }
     Ok(text)
+}
+
+/// Names or ids, at least one, and none twice.
+pub(crate) fn names(field: &'static str, texts: Vec<String>) -> Result<BTreeSet<String>, Refusal> {
+    if texts.is_empty() {
+        return Err(Refusal::invalid(field, "is missing"));
+    }
+    let mut seen = BTreeSet::new();
+    for text in texts {
+        let text = name(field, text)?;
+        if seen.contains(&text) {
+            return Err(Refusal::invalid(field, format!("names {text:?} twice")));
+        }
+        seen.insert(text);
+    }
+    Ok(seen)
 }
 
 /// A path where something is to be shown.
@@ -135,8 +151,9 @@ impl Range {
         Ok(Self { required, limit })
     }
 
-    /// The size of a new volume; `least` is the size of what it is filled from.
-    pub(crate) fn choose(self, least: u64) -> Result<u64, Refusal> {
+    /// The size of a new volume; `least` is the size of what it is filled from, `round` makes of a
+    /// size one that can be.
+    pub(crate) fn choose(self, least: u64, round: impl Fn(u64) -> u64) -> Result<u64, Refusal> {
         if self.required > 0 && self.required < least {
             return Err(Refusal::OutOfRange(format!(
                 "capacity_range: {} bytes cannot hold the source, which needs {least}",
@@ -156,11 +173,11 @@ impl Range {
                 self.limit
             )));
         }
-        Ok(size)
+        self.within(round(size))
     }
 
     /// The size after an expansion from `now`: never less, never over the limit.
-    pub(crate) fn expand(self, now: u64) -> Result<u64, Refusal> {
+    pub(crate) fn expand(self, now: u64, round: impl Fn(u64) -> u64) -> Result<u64, Refusal> {
         if self == Self::default() {
             return Err(Refusal::invalid("capacity_range", "says no size"));
         }
@@ -172,7 +189,17 @@ impl Range {
                 self.limit
             )));
         }
-        Ok(size)
+        self.within(round(size))
+    }
+
+    fn within(self, size: u64) -> Result<u64, Refusal> {
+        if self.limit == 0 || size <= self.limit {
+            return Ok(size);
+        }
+        Err(Refusal::OutOfRange(format!(
+            "capacity_range: such a volume needs {size} bytes, more than the limit of {}",
+            self.limit
+        )))
     }
 
     pub(crate) fn contains(self, size: u64) -> bool {
@@ -225,7 +252,7 @@ mod tests {
             (9, 9, 8, Some(9)),
         ];
         for (required, limit, source, chosen) in table {
-            let size = range(required, limit).unwrap().choose(source).ok();
+            let size = range(required, limit).unwrap().choose(source, |it| it).ok();
             assert_eq!(
                 size, chosen,
                 "required {required} limit {limit} source {source}"
@@ -241,10 +268,25 @@ mod tests {
 
     #[test]
     fn expansions_never_shrink() {
-        assert_eq!(range(10, 0).unwrap().expand(5).ok(), Some(10));
-        assert_eq!(range(3, 0).unwrap().expand(5).ok(), Some(5));
-        assert!(range(3, 4).unwrap().expand(5).is_err());
-        assert!(range(0, 0).unwrap().expand(5).is_err());
+        let same = |size| size;
+        assert_eq!(range(10, 0).unwrap().expand(5, same).ok(), Some(10));
+        assert_eq!(range(3, 0).unwrap().expand(5, same).ok(), Some(5));
+        assert!(range(3, 4).unwrap().expand(5, same).is_err());
+        assert!(range(0, 0).unwrap().expand(5, same).is_err());
+    }
+
+    #[test]
+    fn sizes_are_rounded_up_but_not_over_the_limit() {
+        let whole = |size: u64| size.next_multiple_of(4);
+        assert_eq!(range(5, 0).unwrap().choose(0, whole).ok(), Some(8));
+        assert_eq!(range(5, 8).unwrap().expand(4, whole).ok(), Some(8));
+        for outcome in [
+            range(5, 7).unwrap().choose(0, whole),
+            range(5, 7).unwrap().expand(4, whole),
+        ] {
+            let problem = outcome.unwrap_err().to_string();
+            assert!(problem.contains("needs 8 bytes"), "{problem}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::catalog::Part;
 use crate::check::{self, Range};
 use crate::driver::{Driver, Inner};
 use crate::locks::{Hold, Key};
-use crate::record::{Recorded, Snapshot, Source, Volume};
+use crate::record::{Recorded, Snapshot, Source, Stamp, Volume};
 use crate::refusal::{Kind, Refusal};
 use crate::snapshots::{self, Page};
 use crate::volumes::{self, compatible};
@@ -310,18 +310,20 @@ impl Inner {
     }
 }
 
-fn snapshot_on_wire(snapshot: &Snapshot) -> v1::Snapshot {
+pub(crate) fn snapshot_on_wire(snapshot: &Snapshot) -> v1::Snapshot {
     v1::Snapshot {
         size_bytes: on_wire(snapshot.size_bytes),
         snapshot_id: snapshot.id.clone(),
         source_volume_id: snapshot.source_volume_id.clone(),
-        creation_time: Some(prost_types::Timestamp {
-            seconds: snapshot.created.seconds,
-            nanos: snapshot.created.nanos,
-        }),
+        creation_time: Some(time_on_wire(snapshot.created)),
         ready_to_use: true,
-        group_snapshot_id: String::new(),
+        group_snapshot_id: snapshot.group.clone().unwrap_or_default(),
     }
+}
+
+pub(crate) fn time_on_wire(stamp: Stamp) -> prost_types::Timestamp {
+    let Stamp { seconds, nanos } = stamp;
+    prost_types::Timestamp { seconds, nanos }
 }
 
 fn next_token<T: Recorded>(part: &Part<T>) -> String {

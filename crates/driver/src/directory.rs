@@ -14,7 +14,8 @@ use std::sync::atomic::AtomicBool;
 
 use crate::backend::{Backend, Cut, Fill, Growth, Origin, Room, Usage};
 use crate::copy::{self, Report};
-use crate::record::{Shape, Snapshot, Volume};
+use crate::fill::file_system;
+use crate::record::{Group, Shape, Snapshot, Stamp, Timed as _, Volume};
 use crate::refusal::{Kind, Refusal};
 use crate::shelf::{Found, Shelf, sync_folder};
 
@@ -47,6 +48,10 @@ impl Backend for Directory {
     }
 
     fn load_snapshots(&self) -> Result<Found<Snapshot>, Refusal> {
+        self.shelf.load()
+    }
+
+    fn load_groups(&self) -> Result<Found<Group>, Refusal> {
         self.shelf.load()
     }
 
@@ -90,14 +95,19 @@ impl Backend for Directory {
         self.shelf.remove(Kind::Volume, id)
     }
 
-    fn cut(&self, cuts: &[Cut<'_>], stop: &AtomicBool) -> Result<(), Refusal> {
+    fn cuts_at_once(&self) -> bool {
+        false
+    }
+
+    fn cut(&self, cuts: &[Cut<'_>], stop: &AtomicBool) -> Result<Stamp, Refusal> {
+        let moment = Stamp::now();
         for (done, cut) in cuts.iter().enumerate() {
             let outcome = match cut.source {
                 None => Err(Refusal::missing(
                     Kind::Volume,
                     &cut.snapshot.source_volume_id,
                 )),
-                Some(source) => self.shelf.make(cut.snapshot, |place| {
+                Some(source) => self.shelf.make(&cut.snapshot.at(moment), |place| {
                     let data = self.data(source);
                     duplicate(&data, place, &source.shape, &cut.snapshot.id, stop)
                 }),
@@ -109,11 +119,19 @@ impl Backend for Directory {
                 return Err(refusal);
             }
         }
-        Ok(())
+        Ok(moment)
     }
 
     fn delete_snapshot(&self, id: &str) -> Result<(), Refusal> {
         self.shelf.remove(Kind::Snapshot, id)
+    }
+
+    fn put_group(&self, group: &Group) -> Result<(), Refusal> {
+        self.shelf.make(group, |_| Ok(()))
+    }
+
+    fn delete_group(&self, id: &str) -> Result<(), Refusal> {
+        self.shelf.remove(Kind::Group, id)
     }
 
     fn room(&self) -> Result<Room, Refusal> {
@@ -241,21 +259,4 @@ fn stretch(path: &Path, size: u64) -> Result<(), Refusal> {
         File::sync_all(&file)
     };
     grow().map_err(Refusal::io("set the size of", path))
-}
-
-fn file_system(path: &Path) -> Result<Fill, Refusal> {
-    let found = rustix::fs::statvfs(path).map_err(Refusal::io("ask for the space at", path))?;
-    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-    Ok(Fill {
-        bytes: Usage {
-            available: bytes(found.f_bavail),
-            total: bytes(found.f_blocks),
-            used: bytes(found.f_blocks.saturating_sub(found.f_bfree)),
-        },
-        inodes: Some(Usage {
-            available: found.f_favail,
-            total: found.f_files,
-            used: found.f_files.saturating_sub(found.f_ffree),
-        }),
-    })
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tintype_csi::v1::controller_server::ControllerServer;
+use tintype_csi::v1::group_controller_server::GroupControllerServer;
 use tintype_csi::v1::identity_server::IdentityServer;
 use tintype_csi::v1::node_server::NodeServer;
 use tintype_csi::{Address, BindError, Listener, ServeError};
@@ -19,12 +20,12 @@ use tonic::service::Routes;
 use crate::args::BackendChoice;
 use crate::backend::Backend;
 use crate::catalog::Catalog;
-use crate::directory::Directory;
+use crate::choose::{self, Opened};
 use crate::locks::{Hold, Key, Locks};
-use crate::null::Null;
 use crate::publications::Publications;
+use crate::publish;
+use crate::record::Volume;
 use crate::refusal::Refusal;
-use crate::shelf::Shelf;
 use crate::store::{Claim, OpenError};
 
 /// What a driver needs to know.
@@ -40,6 +41,10 @@ pub struct Config {
     pub node_id: String,
     /// Where this node is; empty: volumes are not bound to a place.
     pub topology: BTreeMap<String, String>,
+    /// Bytes that the pool of backend `image` may have; else most of what the data dir has.
+    pub pool_size: Option<u64>,
+    /// Cut groups also where that takes one volume after the other.
+    pub allow_non_atomic_groups: bool,
 }
 
 /// An opened store. Clones share it.
@@ -78,30 +83,24 @@ impl Driver {
     /// Opens the store, sweeps what an earlier run left half done, and reads what exists.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         check_names(&config)?;
-        if config.backend == BackendChoice::Image {
-            return Err(OpenError::NoImages);
-        }
         let claim = Claim::take(&config.data_dir)?;
-        let found = claim.backend()?;
-        let (name, reason) = choose(config.backend, found.as_deref());
-        match found {
-            None => claim.label(name)?,
-            Some(found) if found == name => {}
-            Some(found) => {
-                let path = claim.root.clone();
-                return Err(OpenError::OtherBackend {
-                    path,
-                    found,
-                    asked: name,
-                });
-            }
-        }
-        let shelf = Arc::new(Shelf::open(&claim.root)?);
-        let backend: Box<dyn Backend> = match name {
-            "null" => Box::new(Null::open(&claim.root)?),
-            _ => Box::new(Directory::new(Arc::clone(&shelf))),
-        };
+        let Opened {
+            backend,
+            shelf,
+            reason,
+        } = choose::open(&config, &claim)?;
         let catalog = Catalog::load(backend.as_ref())?;
+        for leftover in catalog.leftovers() {
+            let (id, group) = (&leftover.id, &leftover.group);
+            backend.delete_snapshot(id)?;
+            catalog.drop_snapshot(id);
+            tracing::info!(
+                id,
+                ?group,
+                "removed a member of a group that was never finished"
+            );
+        }
+        backend.tidy(&|id| catalog.has_volume(id))?;
         let publications = Publications::load(shelf)?;
         let (locks, stop) = (Locks::default(), AtomicBool::new(false));
         let inner = Inner {
@@ -137,14 +136,19 @@ impl Driver {
         tracing::info!(%address, driver, backend, why, %data_dir, "serving CSI");
         let routes = Routes::new(IdentityServer::new(self.clone()))
             .add_service(ControllerServer::new(self.clone()))
+            .add_service(GroupControllerServer::new(self.clone()))
             .add_service(NodeServer::new(self.clone()));
         let inner = Arc::clone(&self.inner);
         let ending = async move {
             shutdown.cancelled().await;
             inner.stop.store(true, Ordering::Relaxed);
         };
-        tintype_csi::serve(listener, routes, ending, DRAIN).await?;
-        Ok(())
+        let served = tintype_csi::serve(listener, routes, ending, DRAIN).await;
+        let inner = Arc::clone(&self.inner);
+        if let Err(error) = tokio::task::spawn_blocking(move || inner.close()).await {
+            tracing::error!(%error, "the store was not closed");
+        }
+        Ok(served?)
     }
 
     /// Does blocking work under locks. Once begun it goes on even if the caller gives up, so that
@@ -174,19 +178,37 @@ impl Inner {
     pub(crate) fn root(&self) -> &Path {
         &self.claim.root
     }
+
+    /// Lets go of all that is not in use: what is published goes on without us.
+    fn close(&self) {
+        for id in self.backend.attached() {
+            let found = self.catalog.volume(&id, self.backend.as_ref());
+            let outcome = found.and_then(|it| it.map_or(Ok(()), |volume| self.let_go(&volume)));
+            if let Err(refusal) = outcome {
+                tracing::debug!(id, %refusal, "stays attached");
+            }
+        }
+        if let Err(refusal) = self.backend.close() {
+            tracing::info!(%refusal, "left for the next start to adopt");
+        }
+    }
+
+    fn let_go(&self, volume: &Volume) -> Result<(), Refusal> {
+        let published = self.publications.of(&volume.id);
+        if !published.is_empty() {
+            let source = self.backend.exposed(volume)?;
+            if published.iter().any(|it| publish::is_live(it, &source)) {
+                return Ok(());
+            }
+        }
+        self.backend.detach(volume)
+    }
 }
 
-/// The backend, and in words why it.
-fn choose(choice: BackendChoice, found: Option<&str>) -> (&'static str, String) {
-    match (choice, found) {
-        (BackendChoice::Null, _) => ("null", "asked for".to_owned()),
-        (BackendChoice::Directory, _) => ("directory", "asked for".to_owned()),
-        (_, Some("null")) => ("null", "the data dir was made with it".to_owned()),
-        (_, Some(_)) => ("directory", "the data dir was made with it".to_owned()),
-        (_, None) => (
-            "directory",
-            "auto: it works everywhere; `image` is not there yet".to_owned(),
-        ),
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Again, if it was served: what was under way then has ended by now.
+        self.close();
     }
 }
 

@@ -41,6 +41,7 @@ impl Identity for Driver {
         };
         let mut kinds = vec![
             service(service::Type::ControllerService),
+            service(service::Type::GroupControllerService),
             Type::VolumeExpansion(online),
         ];
         if self.inner.topology().is_some() {

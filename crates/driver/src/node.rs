@@ -179,6 +179,7 @@ impl Node for Driver {
         }
         let required = Range::read(request.capacity_range)?.required();
         let path = request.volume_path;
+        let keys = [(Key::Object(Kind::Volume, id.clone()), Hold::Read)];
         let work = move |inner: &Inner| {
             let volume = inner.existing_volume(&id)?;
             refuse_elsewhere(inner, &id, &path)?;
@@ -189,11 +190,13 @@ impl Node for Driver {
                      first"
                 )));
             }
+            // Done by the controller if it was attached then; never too often.
+            inner.backend.attach(&volume)?;
             Ok(v1::NodeExpandVolumeResponse {
                 capacity_bytes: on_wire(volume.size_bytes),
             })
         };
-        self.perform(&[], work).await.map(Response::new)
+        self.perform(&keys, work).await.map(Response::new)
     }
 }
 

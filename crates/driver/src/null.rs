@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Backend, Cut, Fill, Growth, Origin, Room, Usage};
-use crate::record::{Snapshot, Volume};
+use crate::record::{Group, Snapshot, Stamp, Timed as _, Volume};
 use crate::refusal::{Kind, Refusal};
 use crate::shelf::Found;
 
@@ -31,6 +31,7 @@ pub(crate) struct Null {
 struct Objects {
     volumes: BTreeMap<String, Volume>,
     snapshots: BTreeMap<String, Snapshot>,
+    groups: BTreeMap<String, Group>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ enum Line {
     VolumeGone(String),
     Snapshot(Snapshot),
     SnapshotGone(String),
+    Group(Group),
+    GroupGone(String),
 }
 
 /// Room that never ends: 1 PiB.
@@ -91,6 +94,8 @@ fn replay(path: &Path) -> Result<Objects, Refusal> {
             Ok(Line::VolumeGone(id)) => drop(objects.volumes.remove(&id)),
             Ok(Line::Snapshot(it)) => drop(objects.snapshots.insert(it.id.clone(), it)),
             Ok(Line::SnapshotGone(id)) => drop(objects.snapshots.remove(&id)),
+            Ok(Line::Group(it)) => drop(objects.groups.insert(it.id.clone(), it)),
+            Ok(Line::GroupGone(id)) => drop(objects.groups.remove(&id)),
             // The machine went down in the middle of a line: that change was not acknowledged.
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "skipped a line of the journal");
@@ -113,6 +118,10 @@ fn rewrite(path: &Path, objects: &Objects) -> Result<(), Refusal> {
         }
         for snapshot in objects.snapshots.values() {
             serde_json::to_writer(&mut out, &Line::Snapshot(snapshot.clone()))?;
+            out.write_all(b"\n")?;
+        }
+        for group in objects.groups.values() {
+            serde_json::to_writer(&mut out, &Line::Group(group.clone()))?;
             out.write_all(b"\n")?;
         }
         out.into_inner()?.sync_all()?;
@@ -138,6 +147,10 @@ impl Backend for Null {
         Ok(self.take(|objects| &mut objects.snapshots))
     }
 
+    fn load_groups(&self) -> Result<Found<Group>, Refusal> {
+        Ok(self.take(|objects| &mut objects.groups))
+    }
+
     fn record_of(&self, _kind: Kind, _id: &str) -> PathBuf {
         self.path.clone()
     }
@@ -160,13 +173,28 @@ impl Backend for Null {
         self.append(&Line::VolumeGone(id.to_owned()))
     }
 
-    fn cut(&self, cuts: &[Cut<'_>], _stop: &AtomicBool) -> Result<(), Refusal> {
-        cuts.iter()
-            .try_for_each(|cut| self.append(&Line::Snapshot(cut.snapshot.clone())))
+    fn cuts_at_once(&self) -> bool {
+        true
+    }
+
+    fn cut(&self, cuts: &[Cut<'_>], _stop: &AtomicBool) -> Result<Stamp, Refusal> {
+        let moment = Stamp::now();
+        for cut in cuts {
+            self.append(&Line::Snapshot(cut.snapshot.at(moment)))?;
+        }
+        Ok(moment)
     }
 
     fn delete_snapshot(&self, id: &str) -> Result<(), Refusal> {
         self.append(&Line::SnapshotGone(id.to_owned()))
+    }
+
+    fn put_group(&self, group: &Group) -> Result<(), Refusal> {
+        self.append(&Line::Group(group.clone()))
+    }
+
+    fn delete_group(&self, id: &str) -> Result<(), Refusal> {
+        self.append(&Line::GroupGone(id.to_owned()))
     }
 
     fn room(&self) -> Result<Room, Refusal> {

@@ -70,6 +70,10 @@ impl Publications {
             .collect()
     }
 
+    pub(crate) fn all(&self) -> Vec<Publication> {
+        self.entries().values().cloned().collect()
+    }
+
     pub(crate) fn put(&self, publication: Publication) -> Result<(), Refusal> {
         self.shelf
             .replace(&self.path(&publication.target), &publication)?;

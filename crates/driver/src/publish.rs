@@ -9,11 +9,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::fs::StatVfsMountFlags;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::thread::CapabilitySet;
 
 use crate::driver::Inner;
+use crate::mounts::is_mount;
 use crate::publications::{Publication, Way};
 use crate::record::Volume;
 use crate::refusal::Refusal;
@@ -227,12 +228,6 @@ fn refuse_occupied(place: &Path, there: &Metadata) -> Result<(), Refusal> {
         "{} holds something of somebody else; choose an empty or missing path",
         place.display()
     )))
-}
-
-fn is_mount(place: &Path) -> Result<bool, Refusal> {
-    let stat = rustix::fs::statx(CWD, place, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
-        .map_err(Refusal::io("look at", place))?;
-    Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 fn remove_empty(place: &Path, there: &Metadata) -> Result<(), Refusal> {

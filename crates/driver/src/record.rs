@@ -37,7 +37,7 @@ pub(crate) enum Source {
 }
 
 /// A moment, to the nanosecond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Stamp {
     pub(crate) seconds: i64,
     pub(crate) nanos: i32,
@@ -81,6 +81,21 @@ pub(crate) struct Snapshot {
     pub(crate) shape: Shape,
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) created: Stamp,
+    /// Cut together with others, and deleted with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
+}
+
+/// Snapshots of one moment. Their records are written before this one and removed after it: members
+/// without their group are leftovers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Ids of the snapshots.
+    pub(crate) members: Vec<String>,
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) created: Stamp,
 }
 
 /// Something that has a record.
@@ -102,6 +117,27 @@ impl Recorded for Snapshot {
     const KIND: Kind = Kind::Snapshot;
     fn id(&self) -> &str {
         &self.id
+    }
+}
+
+impl Recorded for Group {
+    const KIND: Kind = Kind::Group;
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// A snapshot that gets its moment when it is cut.
+pub(crate) trait Timed: Recorded {
+    fn at(&self, moment: Stamp) -> Self;
+}
+
+impl Timed for Snapshot {
+    fn at(&self, moment: Stamp) -> Self {
+        Self {
+            created: moment,
+            ..self.clone()
+        }
     }
 }
 

@@ -11,11 +11,12 @@ use tonic::{Code, Status};
 
 use crate::copy::CopyError;
 
-/// The two kinds of things that are kept.
+/// The kinds of things that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Volume,
     Snapshot,
+    Group,
 }
 
 impl fmt::Display for Kind {
@@ -23,6 +24,7 @@ impl fmt::Display for Kind {
         out.write_str(match self {
             Self::Volume => "volume",
             Self::Snapshot => "snapshot",
+            Self::Group => "group",
         })
     }
 }
@@ -45,6 +47,20 @@ pub(crate) enum Refusal {
     },
     #[error("{0}")]
     Precondition(String),
+    /// Data is not there any more, or not as it was.
+    #[error("{0}")]
+    Lost(String),
+    #[error("{0}")]
+    NoRoom(String),
+    /// It may work at another time.
+    #[error("{0}")]
+    Again(String),
+    #[error("{program} failed on {path:?}: {problem}")]
+    Tool {
+        program: &'static str,
+        path: PathBuf,
+        problem: String,
+    },
     #[error("{0}")]
     OutOfRange(String),
     #[error("{0}")]
@@ -58,8 +74,8 @@ pub(crate) enum Refusal {
     )]
     Token(String),
     #[error(
-        "the record of {kind} {id:?} in {path:?} is damaged ({problem}); restore that file from a \
-         backup, or delete the {kind}"
+        "the record of {kind} {id:?} in {path:?} is damaged ({problem}); stop the driver and run \
+         `tintype csi-driver fsck --repair`, or delete the {kind}"
     )]
     Damaged {
         kind: Kind,
@@ -83,6 +99,7 @@ fn explain(error: &io::Error) -> String {
         Some(Errno::NOSPC) => "; free some space on that file system, or delete snapshots",
         Some(Errno::DQUOT) => "; raise the quota, or delete snapshots",
         Some(Errno::ROFS) => "; mount that file system for writing",
+        Some(Errno::IO) => "; look into the kernel's log for that disk, then restart the driver",
         Some(Errno::ACCESS | Errno::PERM) => {
             "; run the driver as a user who may, for all files as root or with CAP_DAC_OVERRIDE"
         }
@@ -128,15 +145,20 @@ impl Refusal {
             Self::Precondition(_) => Code::FailedPrecondition,
             Self::OutOfRange(_) => Code::OutOfRange,
             // CSI, CreateVolume: unable to provision in `accessible_topology`.
-            Self::Elsewhere(_) => Code::ResourceExhausted,
+            Self::Elsewhere(_) | Self::NoRoom(_) => Code::ResourceExhausted,
             // CSI, ListVolumes: invalid `starting_token`.
-            Self::Token(_) => Code::Aborted,
-            Self::Damaged { .. } => Code::DataLoss,
+            Self::Token(_) | Self::Again(_) => Code::Aborted,
+            Self::Damaged { .. } | Self::Lost(_) => Code::DataLoss,
+            // The programs are run in one language, and know no other sign.
+            Self::Tool { problem, .. } if problem.contains("No space left on device") => {
+                Code::ResourceExhausted
+            }
+            Self::Tool { .. } => Code::Internal,
             Self::Stopping => Code::Unavailable,
             Self::Io { source, .. } => match source.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::NOSPC | Errno::DQUOT) => Code::ResourceExhausted,
                 Some(Errno::FBIG) => Code::OutOfRange,
-                Some(Errno::BUSY) => Code::FailedPrecondition,
+                Some(Errno::BUSY | Errno::ROFS) => Code::FailedPrecondition,
                 Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Code::Unavailable,
                 _ => Code::Internal,
             },

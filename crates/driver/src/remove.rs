@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,11 +15,18 @@ use rustix::io::Errno;
 
 use crate::crew;
 
-/// A private folder whose entries are rubbish.
+/// A private folder whose entries are rubbish. It is open only while something is removed, so that
+/// it does not keep its file system in use.
 #[derive(Debug)]
 pub(crate) struct Bin {
-    folder: OwnedFd,
+    path: PathBuf,
     next: AtomicU64,
+}
+
+/// A bin at work.
+struct Clearing<'a> {
+    bin: &'a Bin,
+    folder: OwnedFd,
 }
 
 enum Task {
@@ -35,9 +43,9 @@ const THREADS: usize = 16;
 const BATCH: usize = 64;
 
 impl Bin {
-    pub(crate) fn new(folder: OwnedFd) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self {
-            folder,
+            path,
             next: AtomicU64::new(0),
         }
     }
@@ -49,7 +57,8 @@ impl Bin {
 
     /// Removes everything; leftovers of an earlier process may have any name.
     pub(crate) fn empty(&self) -> Result<u64, Errno> {
-        let names = names(self.folder.as_fd())?;
+        let clearing = self.open()?;
+        let names = names(clearing.folder.as_fd())?;
         // Moved out of the way of fresh names.
         let highest = names
             .iter()
@@ -58,15 +67,23 @@ impl Bin {
         self.next
             .fetch_max(highest.map_or(0, |number| number + 1), Ordering::Relaxed);
         let count = names.len() as u64;
-        self.remove_all(names)?;
+        clearing.remove_all(names)?;
         Ok(count)
     }
 
     /// Removes one entry and all below it.
     pub(crate) fn remove(&self, name: &CStr) -> Result<(), Errno> {
-        self.remove_all(vec![name.to_owned()])
+        self.open()?.remove_all(vec![name.to_owned()])
     }
 
+    fn open(&self) -> Result<Clearing<'_>, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = fs::open(&self.path, flags, Mode::empty())?;
+        Ok(Clearing { bin: self, folder })
+    }
+}
+
+impl Clearing<'_> {
     fn remove_all(&self, names: Vec<CString>) -> Result<(), Errno> {
         let folders = Mutex::new(Vec::new());
         let tasks = names.into_iter().map(Task::Entry).collect();
@@ -131,7 +148,7 @@ impl Bin {
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ACCESS) => {}
             outcome => return outcome,
         }
-        let fresh = CString::new(self.fresh()).map_err(|_| Errno::INVAL)?;
+        let fresh = CString::new(self.bin.fresh()).map_err(|_| Errno::INVAL)?;
         // Moving a folder writes its `..`, for which its owner needs write permission.
         let stat = fs::statat(folder, child, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
@@ -173,13 +190,13 @@ fn names(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File, Permissions};
+    use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
     fn bin(path: &std::path::Path) -> Bin {
-        Bin::new(OwnedFd::from(File::open(path).unwrap()))
+        Bin::new(path.to_owned())
     }
 
     #[test]

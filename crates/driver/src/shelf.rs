@@ -4,6 +4,7 @@
 //! volumes/ID/record.json    what is known of it
 //! volumes/ID/data           its contents: a folder or a file
 //! snapshots/ID/…            the same
+//! groups/ID/record.json     which snapshots are of one moment
 //! published/SUM.json        where volumes are shown
 //! aside/N                   being made or being removed; swept at the start
 //! ```
@@ -13,11 +14,13 @@
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::record::{self, Recorded};
+use rustix::fs::XattrFlags;
+use serde::Serialize;
+
+use crate::record::{self, Recorded, Stamp, Timed};
 use crate::refusal::{Kind, Refusal};
 use crate::remove::Bin;
 
@@ -39,17 +42,22 @@ pub(crate) struct Found<T> {
 const RECORD: &str = "record.json";
 const DATA: &str = "data";
 
+/// The attribute of an object's folder that has a second copy of its record.
+const COPY: &str = "user.tintype.record";
+
+/// What an attribute can hold at most (xattr(7)).
+const LONGEST_COPY: usize = 64 << 10;
+
 impl Shelf {
     /// Opens the folders below `root`, making those that are missing, and sweeps leftovers.
     pub(crate) fn open(root: &Path) -> Result<Self, Refusal> {
-        for name in ["volumes", "snapshots", "published", "aside"] {
+        for name in ["volumes", "snapshots", "groups", "published", "aside"] {
             let path = root.join(name);
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(Refusal::io("make the folder", &path))?;
         }
         let aside = root.join("aside");
-        let folder = File::open(&aside).map_err(Refusal::io("open", &aside))?;
-        let bin = Bin::new(OwnedFd::from(folder));
+        let bin = Bin::new(aside.clone());
         let swept = bin.empty().map_err(Refusal::io("sweep", &aside))?;
         if swept > 0 {
             tracing::info!(swept, "removed what an earlier run left half done");
@@ -70,7 +78,8 @@ impl Shelf {
         };
         for entry in fs::read_dir(&folder).map_err(Refusal::io("list", &folder))? {
             let entry = entry.map_err(Refusal::io("list", &folder))?;
-            let Ok(id) = entry.file_name().into_string() else {
+            let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let Some(id) = entry.file_name().into_string().ok().filter(|_| folder) else {
                 tracing::warn!(path = %entry.path().display(), "not a {}: left alone", T::KIND);
                 continue;
             };
@@ -104,44 +113,107 @@ impl Shelf {
         value: &T,
         fill: impl FnOnce(&Path) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        let name = self.bin.fresh();
-        let draft = self.aside.join(&name);
-        let place = self.place(T::KIND, value.id());
-        let outcome = write_draft(value, &draft, fill)
-            .and_then(|()| fs::rename(&draft, &place).map_err(Refusal::io("put in place", &place)));
-        if let Err(refusal) = outcome {
-            self.throw_away(&name);
-            return Err(refusal);
-        }
-        let synced = sync_folder(&self.folder(T::KIND));
-        if synced.is_err() {
+        self.make_drafts(1, |places| {
+            places.first().map_or(Ok(()), |place| fill(place))?;
+            Ok(vec![value.clone()])
+        })
+    }
+
+    /// Makes several objects, all or none of them; `fill` says of which moment they are.
+    pub(crate) fn make_all<T: Timed>(
+        &self,
+        values: &[&T],
+        fill: impl FnOnce(&[PathBuf]) -> Result<Stamp, Refusal>,
+    ) -> Result<Stamp, Refusal> {
+        let mut moment = Stamp::default();
+        self.make_drafts(values.len(), |places| {
+            moment = fill(places)?;
+            Ok(values.iter().map(|value| value.at(moment)).collect())
+        })?;
+        Ok(moment)
+    }
+
+    fn make_drafts<T: Recorded>(
+        &self,
+        count: usize,
+        fill: impl FnOnce(&[PathBuf]) -> Result<Vec<T>, Refusal>,
+    ) -> Result<(), Refusal> {
+        let names: Vec<String> = (0..count).map(|_| self.bin.fresh()).collect();
+        let mut placed = Vec::new();
+        let outcome = self.put_drafts(&names, fill, &mut placed);
+        if outcome.is_err() {
             // Not acknowledged, so not to be found by the next try either.
-            self.remove(T::KIND, value.id())?;
+            for id in &placed {
+                self.remove(T::KIND, id)?;
+            }
+            for name in &names {
+                self.throw_away(name);
+            }
         }
-        synced
+        outcome
+    }
+
+    fn put_drafts<T: Recorded>(
+        &self,
+        names: &[String],
+        fill: impl FnOnce(&[PathBuf]) -> Result<Vec<T>, Refusal>,
+        placed: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
+        let drafts: Vec<PathBuf> = names.iter().map(|name| self.aside.join(name)).collect();
+        for draft in &drafts {
+            let made = DirBuilder::new().mode(0o700).create(draft);
+            made.map_err(Refusal::io("make the folder", draft))?;
+        }
+        let places: Vec<PathBuf> = drafts.iter().map(|draft| draft.join(DATA)).collect();
+        let values = fill(&places)?;
+        for (draft, value) in drafts.iter().zip(&values) {
+            write_record(draft, &draft.join(RECORD), value)?;
+            sync_folder(draft)?;
+        }
+        for (draft, value) in drafts.iter().zip(&values) {
+            let place = self.place(T::KIND, value.id());
+            fs::rename(draft, &place).map_err(Refusal::io("put in place", place))?;
+            placed.push(value.id().to_owned());
+        }
+        sync_folder(&self.folder(T::KIND))
     }
 
     /// Replaces what is known of an object.
     pub(crate) fn update<T: Recorded>(&self, value: &T) -> Result<(), Refusal> {
         let place = self.place(T::KIND, value.id());
-        self.replace(&place.join(RECORD), value)
+        self.replace_with(&place.join(RECORD), |draft| {
+            write_record(&place, draft, value)
+        })
     }
 
     /// Writes a file whole or not at all.
-    pub(crate) fn replace<T: serde::Serialize>(
+    pub(crate) fn replace<T: Serialize>(&self, path: &Path, value: &T) -> Result<(), Refusal> {
+        self.replace_with(path, |draft| write_synced(draft, &encode(draft, value)?))
+    }
+
+    fn replace_with(
         &self,
         path: &Path,
-        value: &T,
+        write: impl FnOnce(&Path) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let name = self.bin.fresh();
         let draft = self.aside.join(&name);
-        let outcome = write_synced(&draft, value)
+        let outcome = write(&draft)
             .and_then(|()| fs::rename(&draft, path).map_err(Refusal::io("put in place", path)));
         if let Err(refusal) = outcome {
             self.throw_away(&name);
             return Err(refusal);
         }
         path.parent().map_or(Ok(()), sync_folder)
+    }
+
+    /// The second copy of a record, which its folder carries where the file system allows that.
+    pub(crate) fn copy<T: Recorded>(&self, id: &str) -> Option<T> {
+        let mut bytes = Vec::with_capacity(LONGEST_COPY);
+        let place = self.place(T::KIND, id);
+        rustix::fs::getxattr(&place, COPY, rustix::buffer::spare_capacity(&mut bytes)).ok()?;
+        let value = record::decode::<T>(&bytes).ok()?;
+        (value.id() == id).then_some(value)
     }
 
     /// Removes an object; one that is not there is removed already.
@@ -194,27 +266,29 @@ impl Shelf {
         self.root.join(match kind {
             Kind::Volume => "volumes",
             Kind::Snapshot => "snapshots",
+            Kind::Group => "groups",
         })
     }
 }
 
-fn write_draft<T: Recorded>(
-    value: &T,
-    draft: &Path,
-    fill: impl FnOnce(&Path) -> Result<(), Refusal>,
-) -> Result<(), Refusal> {
-    let made = DirBuilder::new().mode(0o700).create(draft);
-    made.map_err(Refusal::io("make the folder", draft))?;
-    fill(&draft.join(DATA))?;
-    write_synced(&draft.join(RECORD), value)?;
-    sync_folder(draft)
+/// Writes a record to a new file, and a second copy of it to the folder of its object.
+fn write_record<T: Recorded>(folder: &Path, path: &Path, value: &T) -> Result<(), Refusal> {
+    let bytes = encode(path, value)?;
+    if let Err(error) = rustix::fs::setxattr(folder, COPY, &bytes, XattrFlags::empty()) {
+        // Too long for this file system, or it has no attributes: then there is one copy.
+        tracing::debug!(folder = %folder.display(), %error, "no second copy of the record");
+    }
+    write_synced(path, &bytes)
 }
 
-fn write_synced<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), Refusal> {
-    let bytes = record::encode(value).map_err(Refusal::io("encode", path))?;
+fn encode<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, Refusal> {
+    record::encode(value).map_err(Refusal::io("encode", path))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     let write = || {
         let mut file = File::create_new(path)?;
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         file.sync_all()
     };
     write().map_err(Refusal::io("write", path))

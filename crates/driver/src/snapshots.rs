@@ -12,7 +12,7 @@ use crate::backend::Cut;
 use crate::check;
 use crate::driver::Inner;
 use crate::locks::{Hold, Key};
-use crate::record::{Shape, Snapshot, Stamp, id_of};
+use crate::record::{Shape, Snapshot, Stamp, Timed as _, id_of};
 use crate::refusal::{Kind, Refusal};
 
 /// A checked request for a snapshot.
@@ -61,11 +61,14 @@ impl Inner {
         } = wanted;
         let backend = self.backend.as_ref();
         if let Some(existing) = self.catalog.snapshot(&id, backend)? {
-            if existing.source_volume_id == source_volume_id {
-                return Ok(existing);
-            }
             let cut_from = &existing.source_volume_id;
-            let difference = format!("it was cut from {cut_from:?}, not {source_volume_id:?}");
+            let difference = if let Some(group) = &existing.group {
+                format!("it is a member of group {group:?}")
+            } else if *cut_from != source_volume_id {
+                format!("it was cut from {cut_from:?}, not {source_volume_id:?}")
+            } else {
+                return Ok(existing);
+            };
             return Err(Refusal::Taken {
                 kind: Kind::Snapshot,
                 name,
@@ -89,9 +92,10 @@ impl Inner {
                 |volume| volume.shape.clone(),
             ),
             parameters,
-            created: Stamp::now(),
+            created: Stamp::default(),
+            group: None,
         };
-        backend.cut(
+        let moment = backend.cut(
             &[Cut {
                 source: source.as_deref(),
                 snapshot: &snapshot,
@@ -104,13 +108,25 @@ impl Inner {
             ..
         } = &snapshot;
         tracing::info!(id, source_volume_id, "cut a snapshot");
-        Ok(self.catalog.put_snapshot(snapshot))
+        Ok(self.catalog.put_snapshot(snapshot.at(moment)))
     }
 
     pub(crate) fn delete_snapshot(&self, id: &str) -> Result<(), Refusal> {
         if !self.catalog.has_snapshot(id) {
             return Ok(());
         }
+        if let Ok(Some(snapshot)) = self.catalog.snapshot(id, self.backend.as_ref())
+            && let Some(group) = &snapshot.group
+        {
+            // CSI, DeleteSnapshot: a member cannot be deleted stand alone.
+            let problem = format!("{id:?} is part of group {group:?}; delete the group");
+            return Err(Refusal::invalid("snapshot_id", problem));
+        }
+        self.remove_snapshot(id)
+    }
+
+    /// Deletes a snapshot whoever it belongs to.
+    pub(crate) fn remove_snapshot(&self, id: &str) -> Result<(), Refusal> {
         self.backend.delete_snapshot(id)?;
         self.catalog.drop_snapshot(id);
         tracing::info!(id, "deleted a snapshot");

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::image::PoolKind;
+use crate::mounts::is_mount;
 use crate::record;
 use crate::refusal::Refusal;
 
@@ -30,8 +32,8 @@ pub enum OpenError {
     },
     #[error("{path:?} cannot be used: {problem}; start the version that wrote it, or restore it")]
     Damaged { path: PathBuf, problem: String },
-    #[error("--backend image is not there yet; use --backend directory")]
-    NoImages,
+    #[error("there is no store in {0:?}; say with --data-dir where the driver keeps it")]
+    NoStore(PathBuf),
     #[error("--driver-name {0:?} is not a domain name of at most 63 letters, digits, '-' and '.'")]
     BadName(String),
     #[error("--node-id has to have 1 to 192 bytes and no control characters, not {0:?}")]
@@ -54,12 +56,26 @@ pub(crate) struct Claim {
     pub(crate) root: PathBuf,
 }
 
+/// What a data dir was made with.
 #[derive(Debug, Serialize, Deserialize)]
-struct Label {
-    backend: String,
+pub(crate) struct Label {
+    pub(crate) backend: String,
+    /// Where images are, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pool: Option<PoolKind>,
 }
 
-const LABEL: &str = "store.json";
+impl Label {
+    /// Of a backend without a pool.
+    pub(crate) fn of(backend: &str) -> Self {
+        Self {
+            backend: backend.to_owned(),
+            pool: None,
+        }
+    }
+}
+
+pub(crate) const LABEL: &str = "store.json";
 const LOCK: &str = "lock";
 
 impl Claim {
@@ -83,12 +99,12 @@ impl Claim {
         }
     }
 
-    /// The backend that made the store, if one did.
-    pub(crate) fn backend(&self) -> Result<Option<String>, OpenError> {
+    /// What the store was made with, if it was.
+    pub(crate) fn label(&self) -> Result<Option<Label>, OpenError> {
         let path = self.root.join(LABEL);
         match fs::read(&path) {
             Ok(bytes) => match record::decode::<Label>(&bytes) {
-                Ok(label) => Ok(Some(label.backend)),
+                Ok(label) => Ok(Some(label)),
                 Err(problem) => Err(OpenError::Damaged { path, problem }),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -96,15 +112,12 @@ impl Claim {
         }
     }
 
-    /// Writes down which backend the store is for.
-    pub(crate) fn label(&self, backend: &str) -> Result<(), OpenError> {
+    /// Writes down what the store is made with.
+    pub(crate) fn write(&self, label: &Label) -> Result<(), Refusal> {
         let path = self.root.join(LABEL);
         let draft = self.root.join("store.new");
-        let label = Label {
-            backend: backend.to_owned(),
-        };
         let write = || {
-            let bytes = record::encode(&label)?;
+            let bytes = record::encode(label)?;
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(true).mode(0o600);
             let mut file = options.open(&draft)?;
@@ -113,17 +126,27 @@ impl Claim {
             fs::rename(&draft, &path)?;
             File::open(&self.root)?.sync_all()
         };
-        write().map_err(Refusal::io("write", &path))?;
-        Ok(())
+        write().map_err(Refusal::io("write", &path))
     }
 }
 
 fn has_other_files(root: &Path) -> Result<bool, Refusal> {
     for entry in fs::read_dir(root).map_err(Refusal::io("list", root))? {
-        let name = entry.map_err(Refusal::io("list", root))?.file_name();
-        if name != LOCK && name != "store.new" {
+        let entry = entry.map_err(Refusal::io("list", root))?;
+        let name = entry.file_name();
+        // Of a start that did not get further; a pool that was not kept is mounted or empty.
+        let ours = name == LOCK
+            || name == "store.new"
+            || name == "pool.new"
+            || name == "pool" && (is_mount(&entry.path())? || is_empty(&entry.path())?);
+        if !ours {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+fn is_empty(folder: &Path) -> Result<bool, Refusal> {
+    let mut entries = fs::read_dir(folder).map_err(Refusal::io("list", folder))?;
+    Ok(entries.next().is_none())
 }

@@ -121,7 +121,8 @@ impl Inner {
         if let Some(held) = held {
             compatible(held, &shape)?;
         }
-        let size_bytes = range.choose(least)?;
+        let shape = backend.settle(shape, held)?;
+        let size_bytes = range.choose(least, |size| backend.round(size, &shape))?;
         let created = Stamp::now();
         let made = Volume {
             id,
@@ -161,7 +162,8 @@ impl Inner {
         if let Some(shape) = shape {
             compatible(&volume.shape, shape)?;
         }
-        let size_bytes = range.expand(volume.size_bytes)?;
+        let round = |size| self.backend.round(size, &volume.shape);
+        let size_bytes = range.expand(volume.size_bytes, round)?;
         if size_bytes == volume.size_bytes {
             return Ok((volume, Growth::Done));
         }
@@ -203,7 +205,7 @@ fn same(existing: Arc<Volume>, wanted: &Wanted) -> Result<Arc<Volume>, Refusal> 
             "it was filled from {:?}, not {:?}",
             existing.source, wanted.source
         )
-    } else if existing.shape != wanted.shape {
+    } else if !is_asked_for(&existing.shape, &wanted.shape) {
         format!("it is a {:?}, not a {:?}", existing.shape, wanted.shape)
     } else if !wanted.range.contains(existing.size_bytes) {
         format!(
@@ -220,6 +222,14 @@ fn same(existing: Arc<Volume>, wanted: &Wanted) -> Result<Arc<Volume>, Refusal> 
         name: wanted.name.clone(),
         difference,
     })
+}
+
+/// No type of file system stands for whichever was chosen.
+fn is_asked_for(existing: &Shape, wanted: &Shape) -> bool {
+    match (existing, wanted) {
+        (Shape::Folder { .. }, Shape::Folder { fs_type }) if fs_type.is_empty() => true,
+        _ => existing == wanted,
+    }
 }
 
 /// Bytes of a device are no files, and files are no device.

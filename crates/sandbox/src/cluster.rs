@@ -42,6 +42,9 @@ const NAME: &str = "tintype";
 const ROLES_END: Duration = Duration::from_millis(900);
 const REST_ENDS: Duration = Duration::from_millis(900);
 
+/// It ends with the rest, unless something has to be unmounted on a slow disk: worth waiting for.
+const STORAGE_ENDS: Duration = Duration::from_secs(30);
+
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -91,6 +94,7 @@ pub struct Cluster {
     server: tintype_apiserver::Server,
     roles: Parts,
     rest: Parts,
+    storage: Parts,
     end_roles: CancellationToken,
     end_rest: CancellationToken,
     _lock: File,
@@ -131,6 +135,7 @@ impl Cluster {
             server,
             roles: Parts::new(),
             rest: Parts::new(),
+            storage: Parts::new(),
             end_roles: CancellationToken::new(),
             end_rest: CancellationToken::new(),
             _lock: lock,
@@ -155,7 +160,7 @@ impl Cluster {
             ("a part of the API server", ended)
         });
         roles::driver(
-            &mut self.rest,
+            &mut self.storage,
             driver,
             socket.clone(),
             self.end_rest.clone(),
@@ -168,6 +173,7 @@ impl Cluster {
         tokio::select! {
             ready = ready => ready?,
             ended = first_end(&mut self.rest) => return Err(ended.into()),
+            ended = first_end(&mut self.storage) => return Err(ended.into()),
         }
         roles::all(&mut self.roles, &self.server, socket, &self.end_roles);
         let kubeconfig = self.server.kubeconfig(self.address);
@@ -211,6 +217,7 @@ impl Cluster {
         tokio::select! {
             ended = first_end(&mut self.roles) => ended,
             ended = first_end(&mut self.rest) => ended,
+            ended = first_end(&mut self.storage) => ended,
         }
     }
 
@@ -220,6 +227,7 @@ impl Cluster {
         finish(&mut self.roles, ROLES_END).await;
         self.end_rest.cancel();
         finish(&mut self.rest, REST_ENDS).await;
+        finish(&mut self.storage, STORAGE_ENDS).await;
     }
 }
 

@@ -39,6 +39,12 @@ pub struct Args {
     /// How the driver keeps volumes.
     #[arg(long, value_name = "BACKEND", value_enum, default_value_t = tintype_driver::BackendChoice::Auto)]
     driver_backend: tintype_driver::BackendChoice,
+    /// How large the pool of backend `image` may grow, as in 20Gi; else most of what there is.
+    #[arg(long, value_name = "SIZE", value_parser = tintype_driver::size)]
+    driver_pool_size: Option<u64>,
+    /// Cut groups of volumes also with a backend that copies one after the other.
+    #[arg(long)]
+    allow_non_atomic_groups: bool,
     /// Do not install the classes `tintype`, which are the default ones.
     #[arg(long)]
     no_default_classes: bool,
@@ -55,6 +61,8 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         kubeconfig,
         driver_name,
         driver_backend,
+        driver_pool_size,
+        allow_non_atomic_groups,
         no_default_classes,
         ephemeral,
     } = args;
@@ -73,6 +81,8 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         kubeconfig,
         driver_name,
         driver_backend,
+        driver_pool_size,
+        allow_non_atomic_groups,
         default_classes: !no_default_classes,
     };
     let started = tokio::select! {

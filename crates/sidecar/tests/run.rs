@@ -80,6 +80,8 @@ mod tests {
                 backend: BackendChoice::Null,
                 node_id: "node".to_owned(),
                 topology: BTreeMap::new(),
+                pool_size: None,
+                allow_non_atomic_groups: false,
             })
             .unwrap();
             let address: Address = Self::socket(&folder).parse().unwrap();

@@ -80,7 +80,12 @@ async fn play(role: Role, shutdown: CancellationToken) -> anyhow::Result<ExitCod
             let client = client(file).await?;
             tintype_sidecar::provisioner::run(args, client, shutdown).await?;
         }
-        Role::CsiDriver(args) => tintype_driver::run(args, shutdown).await?,
+        Role::CsiDriver(args) => {
+            return Ok(match tintype_driver::run(args, shutdown).await? {
+                tintype_driver::Outcome::Well => ExitCode::SUCCESS,
+                tintype_driver::Outcome::Wrong => ExitCode::FAILURE,
+            });
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -331,7 +331,7 @@ fn depth_is_no_obstacle() {
     let path = [path.as_slice(), b"bottom"].join(&b'/');
     open_below(open_root(to.path()).unwrap().as_fd(), &path).unwrap();
     for place in [from, to] {
-        let bin = crate::remove::Bin::new(open_root(place.path()).unwrap());
+        let bin = crate::remove::Bin::new(place.path().to_owned());
         bin.empty().unwrap();
     }
 }

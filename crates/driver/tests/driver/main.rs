@@ -3,9 +3,19 @@
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
+mod ground;
+#[cfg(test)]
+mod groups;
+#[cfg(test)]
+mod images;
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod publishing;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod shortage;
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]

@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than anything takes on a machine that is busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const MIB: i64 = 1 << 20;
 
 /// A running driver and a client of it.
@@ -24,7 +25,7 @@ pub(crate) struct Rig {
     pub(crate) client: Client,
     pub(crate) place: TempDir,
     address: Address,
-    backend: BackendChoice,
+    config: Config,
     stop: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
 }
@@ -36,6 +37,8 @@ pub(crate) fn config(data_dir: &Path, backend: BackendChoice) -> Config {
         backend,
         node_id: "here".to_owned(),
         topology: BTreeMap::new(),
+        pool_size: None,
+        allow_non_atomic_groups: false,
     }
 }
 
@@ -49,7 +52,12 @@ impl Rig {
     }
 
     pub(crate) async fn at(place: TempDir, backend: BackendChoice) -> Self {
-        let driver = Driver::open(config(&place.path().join("data"), backend)).unwrap();
+        let config = config(&place.path().join("data"), backend);
+        Self::of(place, config).await
+    }
+
+    pub(crate) async fn of(place: TempDir, config: Config) -> Self {
+        let driver = Driver::open(config.clone()).unwrap();
         let address = Address::at(place.path().join("csi.sock")).unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn({
@@ -64,7 +72,7 @@ impl Rig {
             client,
             place,
             address,
-            backend,
+            config,
             stop,
             task,
         }
@@ -80,8 +88,8 @@ impl Rig {
 
     /// Ends the driver and starts another one on the same folder.
     pub(crate) async fn again(self) -> Self {
-        let backend = self.backend;
-        Self::at(self.end().await, backend).await
+        let config = self.config.clone();
+        Self::of(self.end().await, config).await
     }
 
     pub(crate) fn stop(&self) {
@@ -106,6 +114,56 @@ impl Rig {
             .collect();
         names.sort();
         names
+    }
+
+    /// Stages a volume and shows it at a path of this name.
+    pub(crate) async fn show_as(
+        &self,
+        id: &str,
+        capability: v1::VolumeCapability,
+        name: &str,
+    ) -> Result<PathBuf, CallError> {
+        let staging = self.place.path().join("staging").display().to_string();
+        let stage = v1::NodeStageVolumeRequest {
+            volume_id: id.to_owned(),
+            staging_target_path: staging.clone(),
+            volume_capability: Some(capability.clone()),
+            ..Default::default()
+        };
+        self.client.node_stage_volume(stage).await?;
+        let target = self.place.path().join(name);
+        let publish = v1::NodePublishVolumeRequest {
+            volume_id: id.to_owned(),
+            staging_target_path: staging,
+            target_path: target.to_str().unwrap().to_owned(),
+            volume_capability: Some(capability),
+            ..Default::default()
+        };
+        self.client.node_publish_volume(publish).await?;
+        Ok(target)
+    }
+
+    /// What is wrong with a volume, as the driver tells.
+    pub(crate) async fn trouble(&self, id: &str) -> Option<String> {
+        let all = v1::ListVolumesRequest::default();
+        let listed = self.client.list_volumes(all).await.unwrap().entries;
+        let found = listed.into_iter().find(|it| it.volume.id == id);
+        found.unwrap().trouble
+    }
+
+    /// Takes it away again.
+    pub(crate) async fn hide_from(&self, id: &str, target: &Path) -> Result<(), CallError> {
+        let unpublish = v1::NodeUnpublishVolumeRequest {
+            volume_id: id.to_owned(),
+            target_path: target.to_str().unwrap().to_owned(),
+        };
+        self.client.node_unpublish_volume(unpublish).await?;
+        let staging = self.place.path().join("staging").display().to_string();
+        let unstage = v1::NodeUnstageVolumeRequest {
+            volume_id: id.to_owned(),
+            staging_target_path: staging,
+        };
+        self.client.node_unstage_volume(unstage).await
     }
 
     pub(crate) async fn volume(&self, name: &str) -> Volume {

@@ -21,7 +21,7 @@ async fn it_says_who_it_is_and_what_it_can_do() {
     assert!(rig.client.probe().await.unwrap());
     let plugin = rig.client.get_plugin_capabilities().await.unwrap();
     assert!(plugin.controller && plugin.expands_online);
-    assert!(!plugin.group_controller && !plugin.accessibility_constraints);
+    assert!(plugin.group_controller && !plugin.accessibility_constraints);
     let can = rig.client.controller_get_capabilities().await.unwrap();
     for capability in [
         Can::CreateDeleteVolume,

@@ -18,19 +18,26 @@ pub struct Options {
     pub kubeconfig: Option<PathBuf>,
     pub driver_name: String,
     pub driver_backend: tintype_driver::BackendChoice,
+    /// Bytes that backend `image` may take; else most of what there is.
+    pub driver_pool_size: Option<u64>,
+    /// Groups also with a backend that copies one volume after the other.
+    pub allow_non_atomic_groups: bool,
     /// Install a StorageClass and a VolumeSnapshotClass that are the default.
     pub default_classes: bool,
 }
 
 impl Options {
-    /// A sandbox in `data_dir` on any free port, as tests and the demo want it.
+    /// A sandbox in `data_dir` on any free port, with a driver that needs no rights, as tests want
+    /// it: nothing stays mounted if they are killed.
     pub fn in_folder(data_dir: DataDir) -> Self {
         Self {
             data_dir,
             port: 0,
             kubeconfig: None,
             driver_name: DRIVER_NAME.to_owned(),
-            driver_backend: tintype_driver::BackendChoice::Auto,
+            driver_backend: tintype_driver::BackendChoice::Directory,
+            driver_pool_size: None,
+            allow_non_atomic_groups: false,
             default_classes: true,
         }
     }

@@ -31,6 +31,8 @@ pub(super) fn open_driver(options: &Options) -> Result<Driver, tintype_driver::O
         backend: options.driver_backend,
         node_id: super::NAME.to_owned(),
         topology: BTreeMap::new(),
+        pool_size: options.driver_pool_size,
+        allow_non_atomic_groups: options.allow_non_atomic_groups,
     })
 }
 

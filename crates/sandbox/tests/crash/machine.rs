@@ -99,6 +99,8 @@ fn is_up_when_entered_again() {
     };
     let mut line = vec!["up".into(), "--port=0".into(), "--data-dir".into()];
     line.push(data_dir);
+    // Nothing may stay mounted from a folder that goes.
+    line.push("--driver-backend=directory".into());
     let line = Line::try_parse_from(line).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime

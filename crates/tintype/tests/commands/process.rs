@@ -46,7 +46,8 @@ impl Up {
     pub(crate) fn start(data_dir: &Path) -> Self {
         let mut command = tintype();
         command
-            .args(["up", "--port", "0", "--data-dir"])
+            .args(["up", "--port", "0", "--driver-backend", "directory"])
+            .arg("--data-dir")
             .arg(data_dir);
         Self::of(command, data_dir)
     }

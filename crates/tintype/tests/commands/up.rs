@@ -127,6 +127,7 @@ fn nothing_is_left_of_an_ephemeral_one() {
     let mut command = tintype();
     command
         .args(["up", "--port", "0", "--ephemeral"])
+        .args(["--driver-backend", "directory"])
         .env("TMPDIR", folder.path());
     let mut up = Up::of(command, folder.path());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

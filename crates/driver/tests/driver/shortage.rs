@@ -1,0 +1,355 @@
+//! Images when things go wrong below them: no room, no file, damage, read-only; and `fsck`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use tintype_driver::{BackendChoice, Config, Finding, Remedy, fsck};
+use tonic::Code;
+
+use crate::ground::*;
+use crate::rig::*;
+
+/// Writes until there is no room, and says how that was told.
+fn fill_up(path: &Path, most: usize) -> Option<std::io::Error> {
+    let mut file = File::create(path).unwrap();
+    for _ in 0..most {
+        let written = file
+            .write_all(&vec![5; 1 << 20])
+            .and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            return Some(error);
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_full_pool_is_said_harms_nobody_else_and_can_be_freed() {
+    let Some(place) = ground("a full pool") else {
+        return;
+    };
+    let config = Config {
+        pool_size: Some(400 << 20),
+        ..images(&place)
+    };
+    let rig = Rig::of(place, config).await;
+    let made = rig
+        .client
+        .create_volume(sized("v", files(""), 240))
+        .await
+        .unwrap();
+    rig.client
+        .create_volume(sized("w", files(""), 32))
+        .await
+        .unwrap();
+    let shown = rig.show_as("v", files(""), "v").await.unwrap();
+    let other = rig.show_as("w", files(""), "w").await.unwrap();
+    fs::write(other.join("file"), "of somebody else").unwrap();
+    File::open(other.join("file")).unwrap().sync_all().unwrap();
+    assert!(fill_up(&shown.join("large"), 150).is_none());
+    let cut = rig.snapshot("s", &made).await;
+    // All blocks again: the snapshot keeps the old ones, and there are not as many.
+    fs::remove_file(shown.join("large")).unwrap();
+    let error = fill_up(&shown.join("more"), 220);
+    println!("the volume was told {error:?}");
+    for outcome in [
+        rig.client
+            .create_snapshot(snapshot("t", "w"))
+            .await
+            .map(drop),
+        rig.client
+            .create_volume(sized("x", files(""), 16))
+            .await
+            .map(drop),
+        rig.client
+            .create_volume(from_snapshot(sized("r", files(""), 240), &cut.id))
+            .await
+            .map(drop),
+    ] {
+        refused(outcome, Code::ResourceExhausted, "the pool at ");
+    }
+    assert!(rig.names("pool/aside").is_empty());
+    let trouble = rig.trouble("w").await.unwrap();
+    assert!(trouble.contains("--pool-size"), "{trouble}");
+    assert_eq!(fs::read(other.join("file")).unwrap(), b"of somebody else");
+    // Deleting works without room, and gives room.
+    rig.client
+        .delete_snapshot(delete_snapshot("s"))
+        .await
+        .unwrap();
+    rig.hide_from("v", &shown).await.unwrap();
+    rig.client.delete_volume(delete_volume("v")).await.unwrap();
+    let began = std::time::Instant::now();
+    while rig
+        .client
+        .create_snapshot(snapshot("t", "w"))
+        .await
+        .is_err()
+    {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    fs::write(other.join("file"), "still alive").unwrap();
+    File::open(other.join("file")).unwrap().sync_all().unwrap();
+    rig.hide_from("w", &other).await.unwrap();
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn an_image_that_is_missing_cut_off_or_damaged_is_said_and_harms_no_other() {
+    let Some(rig) = image_rig("a damaged image").await else {
+        return;
+    };
+    for id in ["missing", "short", "damaged", "whole"] {
+        rig.client
+            .create_volume(sized(id, files(""), 16))
+            .await
+            .unwrap();
+        rig.client
+            .create_snapshot(snapshot(&format!("of-{id}"), id))
+            .await
+            .unwrap();
+    }
+    let image = |id: &str| rig.store("pool/volumes").join(id).join("data");
+    fs::remove_file(image("missing")).unwrap();
+    let file = OpenOptions::new().write(true).open(image("short")).unwrap();
+    file.set_len(1 << 20).unwrap();
+    let file = OpenOptions::new()
+        .write(true)
+        .open(image("damaged"))
+        .unwrap();
+    // The superblock stays; what it speaks of does not.
+    file.write_all_at(&vec![0xff; 64 << 10], 4096).unwrap();
+    fs::remove_file(rig.store("pool/snapshots/of-missing/data")).unwrap();
+    for (id, words) in [
+        ("missing", "pool/volumes/missing/data"),
+        ("short", "has 1048576 bytes of 16777216"),
+        ("damaged", "e2fsck -f"),
+    ] {
+        let shown = rig.show_as(id, files(""), id).await;
+        refused(shown, Code::DataLoss, words);
+    }
+    for id in ["missing", "short"] {
+        let cut = rig.client.create_snapshot(snapshot("t", id)).await;
+        refused(cut, Code::DataLoss, id);
+    }
+    let request = from_snapshot(sized("r", files(""), 16), "of-missing");
+    let outcome = rig.client.create_volume(request).await;
+    refused(outcome, Code::DataLoss, "snapshots/of-missing/data");
+    assert!(rig.names("pool/aside").is_empty());
+    // The snapshots of the damaged ones are as good as before.
+    for id in ["short", "damaged"] {
+        let request = from_snapshot(sized("r", files(""), 16), &format!("of-{id}"));
+        rig.client.create_volume(request).await.unwrap();
+        let shown = rig.show_as("r", files(""), "r").await.unwrap();
+        rig.hide_from("r", &shown).await.unwrap();
+        rig.client.delete_volume(delete_volume("r")).await.unwrap();
+    }
+    let shown = rig.show_as("whole", files(""), "whole").await.unwrap();
+    fs::write(shown.join("file"), "x").unwrap();
+    rig.hide_from("whole", &shown).await.unwrap();
+    for id in ["missing", "short", "damaged"] {
+        rig.client.delete_volume(delete_volume(id)).await.unwrap();
+    }
+    assert_eq!(rig.names("pool/volumes"), ["whole"]);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn read_only_below_is_said_with_a_cure() {
+    let Some(rig) = image_rig("a read-only pool").await else {
+        return;
+    };
+    let made = rig
+        .client
+        .create_volume(sized("v", files(""), 16))
+        .await
+        .unwrap();
+    let shown = rig.show_as("v", files(""), "v").await.unwrap();
+    let remount = |place: &Path, flags: rustix::mount::MountFlags| {
+        rustix::mount::mount_remount(place, flags, c"").unwrap();
+    };
+    // As the kernel does with a volume whose file system is in disorder.
+    let mounted = rig.store("mounts/v");
+    remount(&mounted, rustix::mount::MountFlags::RDONLY);
+    let trouble = rig.trouble("v").await.unwrap();
+    assert!(
+        trouble.contains("read-only") && trouble.contains("e2fsck"),
+        "{trouble}"
+    );
+    // What is there can be saved.
+    rig.snapshot("saved", &made).await;
+    remount(&mounted, rustix::mount::MountFlags::empty());
+    assert_eq!(rig.trouble("v").await, None);
+    rig.hide_from("v", &shown).await.unwrap();
+    remount(&rig.store("pool"), rustix::mount::MountFlags::RDONLY);
+    let cut = rig.client.create_snapshot(snapshot("s", "v")).await;
+    refused(
+        cut,
+        Code::FailedPrecondition,
+        "mount that file system for writing",
+    );
+    let gone = rig.client.delete_volume(delete_volume("v")).await;
+    refused(gone, Code::FailedPrecondition, "pool/");
+    remount(&rig.store("pool"), rustix::mount::MountFlags::empty());
+    rig.snapshot("s", &made).await;
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn no_inodes_left_below_is_said() {
+    let Some(place) = ground("a data dir without inodes") else {
+        return;
+    };
+    let data = place.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    let options = Some(c"size=600m,nr_inodes=40");
+    rustix::mount::mount("tmpfs", &data, "tmpfs", flags, options).unwrap();
+    let config = Config {
+        pool_size: Some(400 << 20),
+        ..images(&place)
+    };
+    let rig = Rig::of(place, config).await;
+    rig.client
+        .create_volume(sized("v", files(""), 16))
+        .await
+        .unwrap();
+    let mut fillers = 0;
+    while File::create(data.join(format!("filler-{fillers}"))).is_ok() {
+        fillers += 1;
+    }
+    // No folder can be made to mount the volume at.
+    let shown = rig.show_as("v", files(""), "v").await;
+    refused(shown, Code::ResourceExhausted, "mounts/v");
+    for filler in 0..fillers {
+        fs::remove_file(data.join(format!("filler-{filler}"))).unwrap();
+    }
+    let shown = rig.show_as("v", files(""), "v").await.unwrap();
+    rig.hide_from("v", &shown).await.unwrap();
+    let place = rig.end().await;
+    rustix::mount::unmount(&data, rustix::mount::UnmountFlags::empty()).unwrap();
+    drop(place);
+}
+
+/// What `fsck` says of a store, by words that are in it.
+fn find<'a>(findings: &'a [Finding], words: &str) -> &'a Finding {
+    let found = findings.iter().find(|it| it.problem.contains(words));
+    found.unwrap_or_else(|| panic!("{words:?} is not in {findings:#?}"))
+}
+
+#[tokio::test]
+async fn names_are_compared_with_files_and_repaired() {
+    let rig = Rig::new().await;
+    for id in ["good", "damaged", "lost", "bare"] {
+        let made = rig.volume(id).await;
+        rig.snapshot(&format!("of-{id}"), &made).await;
+    }
+    let config = config(&rig.store(""), BackendChoice::Auto);
+    assert!(
+        fsck(&config, false)
+            .unwrap_err()
+            .to_string()
+            .contains("another driver runs")
+    );
+    let place = rig.end().await;
+    let store = place.path().join("data");
+    let clean = fsck(&config, false).unwrap();
+    assert!(clean.is_clean() && clean.findings.is_empty(), "{clean:?}");
+    assert_eq!(clean.objects, 8);
+    let record = |path: &str| store.join(path).join("record.json");
+    let before = fs::read(record("volumes/damaged")).unwrap();
+    fs::write(record("volumes/damaged"), "scribble").unwrap();
+    fs::remove_file(record("snapshots/of-damaged")).unwrap();
+    fs::remove_dir_all(store.join("volumes/lost/data")).unwrap();
+    // Without its second copy either: nothing to put back from.
+    fs::write(record("volumes/bare"), "scribble").unwrap();
+    rustix::fs::removexattr(store.join("volumes/bare"), "user.tintype.record").unwrap();
+    fs::write(store.join("volumes/stray"), "").unwrap();
+    let found = fsck(&config, false).unwrap();
+    assert!(!found.is_clean());
+    assert_eq!(found.findings.len(), 5, "{found:#?}");
+    let repairable = &find(&found.findings, "volumes/damaged/record.json").remedy;
+    assert!(matches!(repairable, Remedy::Possible(_)), "{repairable:?}");
+    assert_eq!(fs::read(record("volumes/damaged")).unwrap(), b"scribble");
+    let repaired = fsck(&config, true).unwrap();
+    for words in [
+        "volumes/damaged/record.json",
+        "snapshots/of-damaged/record.json",
+    ] {
+        let remedy = &find(&repaired.findings, words).remedy;
+        assert!(matches!(remedy, Remedy::Done(_)), "{remedy:?}");
+    }
+    for words in [
+        "volumes/bare/record.json",
+        "volumes/lost/data",
+        "volumes/stray",
+    ] {
+        let remedy = &find(&repaired.findings, words).remedy;
+        assert!(matches!(remedy, Remedy::Advice(_)), "{remedy:?}");
+    }
+    assert_eq!(fs::read(record("volumes/damaged")).unwrap(), before);
+    fs::remove_file(store.join("volumes/stray")).unwrap();
+    for lost in ["volumes/lost", "volumes/bare"] {
+        fs::remove_dir_all(store.join(lost)).unwrap();
+    }
+    assert!(fsck(&config, true).unwrap().findings.is_empty());
+    let rig = Rig::at(place, BackendChoice::Auto).await;
+    rig.volume("damaged").await;
+    assert_eq!(rig.names("snapshots").len(), 4);
+    let nothing = Config {
+        data_dir: rig.place.path().join("nothing"),
+        ..config
+    };
+    let error = fsck(&nothing, true).unwrap_err().to_string();
+    assert!(error.contains("no store in"), "{error}");
+    assert!(!nothing.data_dir.exists());
+}
+
+#[tokio::test]
+async fn images_are_compared_with_their_names_too() {
+    let Some(rig) = image_rig("fsck of images").await else {
+        return;
+    };
+    for id in ["good", "missing", "short", "forgotten"] {
+        rig.client
+            .create_volume(sized(id, block(), 16))
+            .await
+            .unwrap();
+    }
+    rig.show_as("forgotten", block(), "shown").await.unwrap();
+    let place = rig.end().await;
+    let config = images(&place);
+    let rig = Rig::of(place, config.clone()).await;
+    let volumes = rig.store("pool/volumes");
+    fs::remove_file(volumes.join("missing/data")).unwrap();
+    let file = OpenOptions::new()
+        .write(true)
+        .open(volumes.join("short/data"))
+        .unwrap();
+    file.set_len(4096).unwrap();
+    drop(file);
+    let place = rig.end().await;
+    // Published, so the pool stayed: its folder can be taken away under the device.
+    fs::remove_dir_all(volumes.join("forgotten")).unwrap();
+    let attached = devices(&place.path().join("data/pool/volumes"));
+    assert_eq!(attached.len(), 1, "{attached:?}");
+    rustix::mount::unmount(
+        place.path().join("shown"),
+        rustix::mount::UnmountFlags::empty(),
+    )
+    .unwrap();
+    let found = fsck(&config, true).unwrap();
+    find(&found.findings, "volumes/missing/data");
+    find(&found.findings, "has 4096 bytes of 16777216");
+    find(&found.findings, "is to show volume \"forgotten\"");
+    find(&found.findings, "volume \"forgotten\" is attached");
+    assert_eq!(found.findings.len(), 4, "{found:#?}");
+    assert!(
+        devices(place.path()).is_empty(),
+        "{:?}",
+        devices(place.path())
+    );
+}
