@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use tintype_driver::BackendChoice;
 use tokio::task::spawn_blocking;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,6 +21,7 @@ use crate::{
     words,
 };
 
+mod block;
 mod compare;
 mod copy;
 mod damage;
@@ -57,6 +59,21 @@ pub struct Args {
     /// Keep the sandbox's folder, with the claims and the snapshot in it.
     #[arg(long)]
     keep: bool,
+    /// What the volume is: a file system full of files, or a device full of bytes.
+    #[arg(long, value_enum, default_value_t = VolumeMode::Filesystem, conflicts_with = "from")]
+    volume_mode: VolumeMode,
+    /// How the driver keeps volumes.
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = BackendChoice::Auto)]
+    driver_backend: BackendChoice,
+}
+
+/// As in a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum VolumeMode {
+    #[value(name = "Filesystem", alias = "filesystem")]
+    Filesystem,
+    #[value(name = "Block", alias = "block")]
+    Block,
 }
 
 /// Whether the restored volume is what was snapshotted.
@@ -68,10 +85,10 @@ pub enum Outcome {
 
 /// Tells the story to its end, or until `shutdown`.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Outcome> {
-    let Args { from, keep } = args;
+    let (from, keep) = (args.from.clone(), args.keep);
     // Whoever keeps it wants it on disk, and a tree of any size may not fit into memory.
     let folder = place::new(from.is_none() && !keep).context("cannot make a temporary folder")?;
-    let told = Box::pin(tell(&folder, from.as_deref(), keep, &shutdown)).await;
+    let told = Box::pin(tell(&folder, &args, &shutdown)).await;
     if keep {
         let data = words::path(&folder.join("data"));
         writeln!(io::stdout(), "kept: tintype up --data-dir {data}")?;
@@ -83,12 +100,9 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Outc
     told
 }
 
-async fn tell(
-    folder: &Path,
-    from: Option<&Path>,
-    keep: bool,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<Outcome> {
+async fn tell(folder: &Path, args: &Args, shutdown: &CancellationToken) -> anyhow::Result<Outcome> {
+    let (from, keep) = (args.from.as_deref(), args.keep);
+    let block = args.volume_mode == VolumeMode::Block;
     let tally: Arc<Tally> = Arc::default();
     let mut report = Report::new(Arc::clone(&tally));
     report.begin("start a cluster");
@@ -99,7 +113,12 @@ async fn tell(
     let choosing = {
         let (from, except) = (from.map(ToOwned::to_owned), folder.to_owned());
         let tally = Arc::clone(&tally);
-        spawn_blocking(move || Source::choose(from.as_deref(), &except, &tally))
+        spawn_blocking(move || {
+            if block {
+                return Ok(None);
+            }
+            Source::choose(from.as_deref(), &except, &tally).map(Some)
+        })
     };
     let source = tokio::select! {
         source = choosing => source??,
@@ -108,14 +127,19 @@ async fn tell(
             anyhow::bail!(INTERRUPTED);
         }
     };
-    let cluster = Cluster::start(Options::in_folder(data.clone())).await?;
+    let options = Options {
+        driver_backend: args.driver_backend,
+        ..Options::in_folder(data.clone())
+    };
+    let cluster = Cluster::start(options).await?;
     let address = cluster.address();
     report.end(
         "start a cluster",
         format!("API, binder, driver and roles at {address}"),
     );
     let node = Node::connect(&data).await?;
-    let objects = Objects::new(as_kubectl(&data).await?);
+    let mut objects = Objects::new(as_kubectl(&data).await?);
+    objects.block = block;
     let workers = TaskTracker::new();
     let mut story = Story {
         objects,
@@ -141,11 +165,14 @@ async fn tell(
 /// The story, and the end of all that was made for it unless somebody wants to look.
 async fn whole(
     story: &mut Story,
-    source: Source,
+    source: Option<Source>,
     keep: bool,
     report: &mut Report,
 ) -> Result<Ending, StoryError> {
-    let ending = Box::pin(story.tell(source, report)).await?;
+    let ending = match source {
+        Some(source) => Box::pin(story.tell(source, report)).await?,
+        None => Box::pin(story.tell_of_a_device(report)).await?,
+    };
     if !keep && ending.differences.is_empty() {
         Box::pin(story.clear(report)).await?;
     }
@@ -166,7 +193,8 @@ fn write(out: &mut impl io::Write, ending: &Ending, table: &str) -> io::Result<O
         writeln!(out, "not taken along: {left_out}")?;
     }
     if ending.differences.is_empty() {
-        writeln!(out, "every file came back as it was")?;
+        let what = if ending.device { "byte" } else { "file" };
+        writeln!(out, "every {what} came back as it was")?;
         return Ok(Outcome::Same);
     }
     let count = words::count(ending.differences.len(), "difference", "differences");
@@ -202,6 +230,7 @@ mod tests {
         let ending = Ending {
             differences: differences.collect(),
             left_out: None,
+            device: false,
         };
         let (outcome, text) = written(&ending);
         assert_eq!(outcome, Outcome::Different);
@@ -225,6 +254,7 @@ mod tests {
         let (outcome, text) = written(&Ending {
             differences: Vec::new(),
             left_out,
+            device: false,
         });
         assert_eq!(outcome, Outcome::Same);
         let wanted = "table\nnot taken along: 2 × not readable\nevery file came back as it was\n";

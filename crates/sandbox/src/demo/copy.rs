@@ -83,6 +83,10 @@ impl Plan {
         self.files.len() + self.links.len()
     }
 
+    pub(crate) fn entries(&self) -> u64 {
+        (self.folders.len() + self.files()) as u64
+    }
+
     fn leave_out(&mut self, why: &'static str) {
         *self.left_out.entry(why).or_default() += 1;
     }

@@ -52,6 +52,8 @@ pub(crate) struct Objects {
     client: Client,
     /// How long any one wait may last.
     pub(crate) patience: Duration,
+    /// Claims are for devices, not for files.
+    pub(crate) block: bool,
 }
 
 impl Objects {
@@ -59,6 +61,7 @@ impl Objects {
         Self {
             client,
             patience: Duration::from_secs(60),
+            block: false,
         }
     }
 
@@ -79,6 +82,9 @@ impl Objects {
                 "resources": {"requests": {"storage": format!("{mebibytes}Mi")}}
             }
         });
+        if self.block {
+            claim["spec"]["volumeMode"] = json!("Block");
+        }
         if let Some(snapshot) = snapshot {
             claim["spec"]["dataSource"] =
                 json!({"apiGroup": tintype_api::GROUP, "kind": "VolumeSnapshot", "name": snapshot});

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     compare::{Difference, differences},
     damage,
-    listing::FileError,
+    listing::{FileError, sorted_names},
     manifest::Manifest,
     objects::{ObjectError, Objects},
     parallel::Tally,
@@ -75,6 +75,8 @@ pub(crate) struct Ending {
     pub(crate) differences: Vec<Difference>,
     /// What of the source could not be taken along, in words.
     pub(crate) left_out: Option<String>,
+    /// The volume is a device: its differences are of bytes, not of files.
+    pub(crate) device: bool,
 }
 
 impl Story {
@@ -86,7 +88,9 @@ impl Story {
     ) -> Result<Ending, StoryError> {
         // Filled, recorded, damage seen, restore compared: each file passes four times.
         report.expect(source.bytes() * 4);
-        let mebibytes = (source.bytes() / MIB * 5 / 4).max(48) + 16;
+        // A file system rounds files up to its blocks, and has an inode for every 16 KiB.
+        let small = source.entries() * 20 / 1024;
+        let mebibytes = (source.bytes() / MIB * 5 / 4).max(48) + small + 16;
         // A slow disk writes 20 MiB a second; nothing waits for less.
         self.objects.patience += Duration::from_secs(mebibytes / 20);
 
@@ -133,6 +137,7 @@ impl Story {
         Ok(Ending {
             differences: found,
             left_out,
+            device: false,
         })
     }
 
@@ -210,7 +215,7 @@ impl Story {
         Ok(())
     }
 
-    async fn mount(&self, claim: &str) -> Result<PathBuf, StoryError> {
+    pub(super) async fn mount(&self, claim: &str) -> Result<PathBuf, StoryError> {
         let found = find(self.objects.client(), "default", claim).await?;
         let target = self.look.join(claim);
         self.node.mount(&found, &target).await?;
@@ -255,6 +260,13 @@ impl Story {
                 .map(|snapshot| format!("snapshot {}", snapshot.id)),
         );
         let storage = self.data.storage();
+        // Where images are, all is in their pool; what is attached is mounted beside it.
+        let (pool, mounts) = (storage.join("pool"), storage.join("mounts"));
+        if mounts.is_dir() {
+            let mounted = sorted_names(&mounts).map_err(StoryError::Read)?;
+            left.extend(mounted.iter().map(|it| words::path(&mounts.join(it))));
+        }
+        let storage = if pool.is_dir() { pool } else { storage };
         let files = Manifest::record(&storage, &Tally::default()).map_err(StoryError::Read)?;
         let bytes = files.bytes();
         if left.is_empty() && bytes > BOOKKEEPING {

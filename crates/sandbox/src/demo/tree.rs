@@ -84,6 +84,11 @@ impl Source {
         self.plan.bytes
     }
 
+    /// Files, folders and links that it will make, about.
+    pub(crate) fn entries(&self) -> u64 {
+        self.plan.entries()
+    }
+
     /// Fills the empty folder `volume`; what could not be kept is counted.
     pub(crate) fn fill(self, volume: &Path, tally: &Tally) -> Result<LeftOut, FillError> {
         let mut left_out = self.plan.carry_out(&volume.join("tree"), tally)?;

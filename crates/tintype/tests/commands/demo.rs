@@ -26,7 +26,7 @@ fn every_file_comes_back_and_nothing_is_left() {
     fs::create_dir(&temporary).unwrap();
     let output = succeed(
         tintype()
-            .arg("demo")
+            .args(["demo", "--driver-backend", "directory"])
             .arg("--from")
             .arg(from)
             .env("TMPDIR", &temporary),
@@ -48,7 +48,7 @@ fn an_ordinary_user_can_run_it() {
     let from = tree(folder.path());
     let mut command = tintype();
     command
-        .arg("demo")
+        .args(["demo", "--driver-backend", "directory"])
         .arg("--from")
         .arg(from)
         .env("TMPDIR", folder.path());
@@ -71,7 +71,7 @@ fn a_kept_sandbox_is_named() {
     let from = tree(folder.path());
     let output = succeed(
         tintype()
-            .args(["demo", "--keep", "--from"])
+            .args(["demo", "--keep", "--driver-backend", "directory", "--from"])
             .arg(from)
             .env("TMPDIR", folder.path()),
     );
@@ -94,4 +94,109 @@ fn a_source_that_is_not_there_is_named() {
         text(&output.stderr).lines().next(),
         Some("tintype: cannot read /no/such/folder: No such file or directory (os error 2)")
     );
+}
+
+/// The demo on images, in a mount namespace of its own; none, and said, where that cannot be.
+fn demo_on_images(test: &str, folder: &Path, args: &[&str]) -> Option<String> {
+    let root =
+        fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    let there = |tool: &&str| {
+        let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+        folders.iter().any(|it| Path::new(it).join(tool).exists())
+    };
+    let tools = [
+        "unshare",
+        "mkfs.xfs",
+        "xfs_growfs",
+        "mkfs.ext4",
+        "debugfs",
+        "e2fsck",
+        "resize2fs",
+    ];
+    let missing = tools.iter().find(|tool| !there(tool));
+    let why = if !root {
+        Some("not root".to_owned())
+    } else if let Some(tool) = missing {
+        Some(format!("{tool} is missing"))
+    } else {
+        let control = fs::File::open("/dev/loop-control");
+        control
+            .err()
+            .map(|error| format!("/dev/loop-control: {error}"))
+    };
+    if let Some(why) = why {
+        println!(
+            "not run: {test} needs root, loop devices, and the programs of ext4 and XFS: {why} (1 test)"
+        );
+        return None;
+    }
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private"])
+        .arg(env!("CARGO_BIN_EXE_tintype"))
+        .args(["demo", "--driver-backend", "image"])
+        .args(args)
+        .env_remove("KUBECONFIG")
+        .env("TMPDIR", folder);
+    let output = succeed(&mut command);
+    assert_eq!(text(&output.stderr), "");
+    Some(text(&output.stdout))
+}
+
+fn labelled() -> tempfile::TempDir {
+    let prefix = format!("tintype-test-{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir().unwrap()
+}
+
+#[test]
+fn every_file_comes_back_from_an_image_and_nothing_is_left() {
+    let folder = labelled();
+    let from = tree(folder.path());
+    let temporary = folder.path().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let args = ["--from", from.to_str().unwrap()];
+    let Some(table) = demo_on_images("the demo on images", &temporary, &args) else {
+        return;
+    };
+    assert!(
+        table.ends_with("every file came back as it was\n"),
+        "{table}"
+    );
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
+}
+
+#[test]
+fn every_byte_of_a_device_comes_back_and_nothing_is_left() {
+    let folder = labelled();
+    let args = ["--volume-mode", "Block"];
+    let Some(table) = demo_on_images("the demo on a device", folder.path(), &args) else {
+        return;
+    };
+    assert!(
+        table.ends_with("every byte came back as it was\n"),
+        "{table}"
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn every_byte_of_a_raw_file_comes_back_without_rights() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = succeed(
+        tintype()
+            .args([
+                "demo",
+                "--volume-mode",
+                "Block",
+                "--driver-backend",
+                "directory",
+            ])
+            .env("TMPDIR", folder.path()),
+    );
+    let table = text(&output.stdout);
+    assert!(
+        table.ends_with("every byte came back as it was\n"),
+        "{table}"
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
