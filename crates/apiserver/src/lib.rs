@@ -29,6 +29,7 @@ mod store;
 mod table;
 mod tls;
 mod watch;
+mod webhook;
 
 pub use auth::{KeyError, PeerVerifierError};
 pub use body::{Body, BoxError};

@@ -71,6 +71,8 @@ pub(crate) struct Resource {
     pub bucket: Arc<str>,
     /// The definition is being deleted: nothing new may be created.
     pub terminating: AtomicBool,
+    /// `spec.conversion.webhook` of the definition, if its versions convert by webhook.
+    pub conversion: Option<Value>,
     /// Ends the watches when the resource goes or changes its shape.
     pub ended: CancellationToken,
 }

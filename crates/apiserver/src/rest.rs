@@ -5,6 +5,7 @@
 mod accept;
 mod apply;
 mod body;
+mod conversion;
 mod create;
 mod decode;
 mod definitions;
@@ -45,7 +46,7 @@ use crate::registry::{Catalog, Registry, Target, crd};
 use crate::status::{About, Failure};
 use crate::store::{Object, Store};
 pub(crate) use accept::{Form, negotiate};
-use form::Converter;
+pub(crate) use form::Converter;
 pub(crate) use info::RequestInfo;
 pub(crate) use present::Rendering;
 pub(crate) use query::{Query, refuse};
@@ -297,9 +298,9 @@ impl Call<'_> {
         match (self.info.verb, subresource) {
             ("create", "") if self.is_review() => self.review(&body::read(body).await?),
             ("create", "token") => self.create_token(&body::read(body).await?),
-            ("get", "" | "status") => self.get(),
-            ("get", "scale") => self.get_scale(),
-            ("list", "") => self.list(),
+            ("get", "" | "status") => self.get().await,
+            ("get", "scale") => self.get_scale().await,
+            ("list", "") => self.list().await,
             ("watch", "") => crate::watch::serve(self),
             ("create", "") if self.info.name.is_empty() => {
                 self.create(body::read(body).await?).await
@@ -344,6 +345,14 @@ impl Call<'_> {
         } else {
             String::new()
         }
+    }
+
+    /// Makes objects ready to be shown in the version that was asked for.
+    async fn prepare(
+        &self,
+        objects: impl IntoIterator<Item = &Arc<Object>>,
+    ) -> Result<(), Failure> {
+        self.converter.prepare(&self.api.store, objects).await
     }
 
     fn stored(&self, key: &str) -> Result<Arc<Object>, Failure> {

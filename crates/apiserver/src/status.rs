@@ -237,6 +237,11 @@ impl Failure {
         failure
     }
 
+    /// The server failed for a reason that is told as it is.
+    pub(crate) fn internal_plain(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+    }
+
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

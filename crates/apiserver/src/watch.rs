@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
-use crate::rest::{Call, Rendering, Reply, Selection};
+use crate::rest::{Call, Converter, Rendering, Reply, Selection};
 use crate::schema::error::FieldError;
 use crate::status::Failure;
 use crate::store::{Bounds, Event, Expired, Object, Store};
@@ -40,6 +40,7 @@ struct Watcher {
     prefix: String,
     selection: Selection,
     rendering: Rendering,
+    converter: Converter,
     news: Receiver<u64>,
     /// Changes up to here were sent, or need not be.
     reached: u64,
@@ -75,6 +76,7 @@ pub(crate) fn serve(call: &Call<'_>) -> Result<Reply, Failure> {
         prefix: call.prefix(),
         selection,
         rendering,
+        converter: call.converter.clone(),
         news,
         reached,
         initial: initial.into_iter(),
@@ -179,13 +181,16 @@ impl Watcher {
                 return None;
             }
             if let Some(event) = self.events.next() {
-                self.tell(&event);
+                self.tell(&event).await;
                 continue;
             }
             if let Some(object) = self.initial.next() {
-                if self.selection.matches(&object) {
-                    self.send("ADDED", &object);
-                }
+                let event = Event {
+                    rv: object.rv,
+                    old: None,
+                    new: Some(object),
+                };
+                self.tell(&event).await;
                 continue;
             }
             // An exhausted iterator still holds its allocation.
@@ -233,7 +238,16 @@ impl Watcher {
     }
 
     /// Tells one change as it looks through the selectors.
-    fn tell(&mut self, event: &Event) {
+    async fn tell(&mut self, event: &Event) {
+        let both = event.old.iter().chain(&event.new);
+        let near: Vec<&Arc<Object>> = both
+            .filter(|object| object.key.starts_with(&self.prefix))
+            .collect();
+        if self.selection.looks_inside()
+            && let Err(failure) = self.converter.prepare(&self.store, near).await
+        {
+            return self.fail(&failure);
+        }
         let chosen = |object: &Option<Arc<Object>>| {
             object
                 .as_ref()
@@ -241,12 +255,17 @@ impl Watcher {
                 .filter(|object| self.selection.matches(object))
                 .cloned()
         };
-        match (chosen(&event.old), chosen(&event.new)) {
-            (None, Some(new)) => self.send("ADDED", &new),
-            (Some(_), Some(new)) => self.send("MODIFIED", &new),
-            (Some(old), None) => self.send("DELETED", &old.at(event.rv)),
-            (None, None) => {}
+        let (kind, object) = match (chosen(&event.old), chosen(&event.new)) {
+            (None, Some(new)) => ("ADDED", new),
+            (Some(_), Some(new)) => ("MODIFIED", new),
+            (Some(old), None) => ("DELETED", Arc::new(old.at(event.rv))),
+            (None, None) => return,
+        };
+        match self.converter.prepare(&self.store, [&object]).await {
+            Ok(()) => self.send(kind, &object),
+            Err(failure) => self.fail(&failure),
         }
+        self.converter.forget();
     }
 
     fn send(&mut self, kind: &str, object: &Object) {
@@ -267,8 +286,12 @@ impl Watcher {
             "too old resource version: {} ({})",
             self.reached, expired.oldest
         );
-        let status = Failure::expired(message).status();
-        self.line("ERROR", status.to_string().as_bytes());
+        self.fail(&Failure::expired(message));
+    }
+
+    /// The client starts anew.
+    fn fail(&mut self, failure: &Failure) {
+        self.line("ERROR", failure.status().to_string().as_bytes());
         self.over = true;
     }
 

@@ -59,6 +59,7 @@ fn resource(builtin: &'static Builtin) -> Resource {
         identity: String::new(),
         bucket: bucket(group, builtin.plural).into(),
         terminating: AtomicBool::new(false),
+        conversion: None,
         ended: CancellationToken::new(),
     }
 }

@@ -64,6 +64,8 @@ pub(crate) fn resource(definition: &Value) -> Option<Resource> {
         identity: identity(definition),
         bucket: bucket(group, plural).into(),
         terminating: AtomicBool::new(condition(definition, "Terminating") == Some("True")),
+        conversion: (spec["conversion"]["strategy"] == json!("Webhook"))
+            .then(|| spec["conversion"]["webhook"].clone()),
         ended: CancellationToken::new(),
     })
 }

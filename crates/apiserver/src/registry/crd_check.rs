@@ -8,6 +8,7 @@ use super::crd::{condition, list, storage_version, text, texts};
 use crate::names::{label_1035_problems, label_problems, subdomain_problems};
 use crate::schema::Schema;
 use crate::schema::error::FieldError;
+use crate::webhook;
 
 /// What is wrong with a definition, defaults applied.
 pub(crate) fn check(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -172,14 +173,39 @@ fn check_names(names: &Value, errors: &mut Vec<FieldError>) {
 }
 
 fn check_conversion(spec: &Value, errors: &mut Vec<FieldError>) {
-    let strategy = &spec["conversion"]["strategy"];
-    if strategy != &json!("None") {
-        let known = ["None".to_owned()];
-        errors.push(FieldError::not_supported(
-            "spec.conversion.strategy",
-            strategy,
-            &known,
-        ));
+    let conversion = &spec["conversion"];
+    let hook = &conversion["webhook"];
+    match text(conversion, "strategy") {
+        "None" if !hook.is_null() => errors.push(FieldError::forbidden(
+            "spec.conversion.webhookClientConfig",
+            "should not be set when strategy is not set to Webhook",
+        )),
+        "None" => {}
+        "Webhook" => {
+            let path = "spec.conversion.webhookClientConfig";
+            if hook["clientConfig"].is_object() {
+                errors.extend(webhook::check_config(&hook["clientConfig"], path));
+            } else {
+                let why = "required when strategy is set to Webhook";
+                errors.push(FieldError::required(path, why));
+            }
+            let versions = texts(hook, "conversionReviewVersions");
+            if !versions.iter().any(|version| version == "v1") {
+                errors.push(FieldError::invalid(
+                    "spec.conversion.conversionReviewVersions",
+                    &json!(versions),
+                    "must include v1, the only version that is spoken here",
+                ));
+            }
+        }
+        _ => {
+            let known = ["None", "Webhook"].map(str::to_owned);
+            errors.push(FieldError::not_supported(
+                "spec.conversion.strategy",
+                &conversion["strategy"],
+                &known,
+            ));
+        }
     }
 }
 

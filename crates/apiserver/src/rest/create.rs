@@ -101,14 +101,21 @@ impl Call<'_> {
                 None => Ok(present::value(self, StatusCode::CREATED, new)),
             };
         }
+        let draft = match self.converter.draft(&self.api.store, new).await {
+            Ok(draft) => draft,
+            Err(failure) => return Ok(Err(failure)),
+        };
         let write = Write {
             resource: self.bucket().clone(),
             key: key.into(),
             expect: Expect::Absent,
-            draft: Some(self.converter.draft(new)),
+            draft: Some(draft),
         };
         let stored = self.api.store.commit(write).await?;
         self.after_write(stored.name()).await;
+        if let Err(failure) = self.prepare([&stored]).await {
+            return Ok(Err(failure));
+        }
         Ok(present::object(self, StatusCode::CREATED, &stored))
     }
 }

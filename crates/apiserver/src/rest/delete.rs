@@ -91,6 +91,9 @@ impl Call<'_> {
         let options = self.delete_options(&bytes)?;
         let selection = Selection::parse(self)?;
         let listing = self.api.store.list(self.bucket(), &self.prefix());
+        if selection.looks_inside() {
+            self.prepare(&listing.objects).await?;
+        }
         let mut items = Vec::new();
         for object in listing
             .objects
@@ -174,6 +177,7 @@ impl Call<'_> {
         for _ in 0..TRIES {
             let found = self.api.store.get(self.bucket(), key);
             let stored = found.ok_or_else(|| Failure::not_found(&self.target.about(name)))?;
+            self.prepare([&stored]).await?;
             let old = self.converter.value(&stored);
             self.check_delete(name, &stored, &old, options)?;
             let mut new = old.clone();
@@ -186,7 +190,7 @@ impl Call<'_> {
                     Outcome::Held(new)
                 });
             }
-            let draft = self.converter.draft(&new);
+            let draft = self.converter.draft(&self.api.store, &new).await?;
             if !gone && draft.same_as(&stored) {
                 return Ok(Outcome::Held(old));
             }
@@ -198,6 +202,7 @@ impl Call<'_> {
             };
             match self.api.store.commit(write).await {
                 Ok(written) => {
+                    self.prepare([&written]).await?;
                     let value = self.converter.value(&written);
                     return Ok(if gone {
                         Outcome::Gone(value)

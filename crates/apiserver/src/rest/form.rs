@@ -1,7 +1,11 @@
 //! Turns stored objects into the version a request asked for, and back for the store.
 //!
-//! Versions of a custom resource convert by `None`: only apiVersion changes, and what the other
-//! schema does not know is dropped. Events convert between their two groups. Does not serve.
+//! Versions of a custom resource convert by `None`, where only apiVersion changes and what the other
+//! schema does not know is dropped, or were converted by a webhook before. Events convert between
+//! their two groups. Does not serve.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -13,10 +17,14 @@ use crate::store::{Draft, Object};
 /// How the stored form of a target's objects meets the asked one.
 #[derive(Debug, Clone)]
 pub(crate) struct Converter {
-    target: Target,
+    pub(super) target: Target,
     /// How the bytes of an object begin that needs no conversion.
     head: String,
+    /// What a webhook made, by key and resourceVersion.
+    converted: Arc<Mutex<Converted>>,
 }
+
+type Converted = HashMap<(Arc<str>, u64), Value>;
 
 impl Converter {
     pub(crate) fn new(target: &Target) -> Self {
@@ -28,7 +36,29 @@ impl Converter {
         Self {
             target: target.clone(),
             head,
+            converted: Arc::default(),
         }
+    }
+
+    /// Whether the object is stored in another version.
+    pub(super) fn is_foreign(&self, object: &Object) -> bool {
+        !object.json().starts_with(self.head.as_bytes())
+    }
+
+    pub(super) fn remember(&self, object: &Object, converted: Value) {
+        let at = (object.key.clone(), object.rv);
+        self.converted().insert(at, converted);
+    }
+
+    /// Lets go of what a webhook made.
+    pub(crate) fn forget(&self) {
+        self.converted().clear();
+    }
+
+    fn converted(&self) -> MutexGuard<'_, Converted> {
+        self.converted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the stored bytes can be served as they are.
@@ -46,7 +76,14 @@ impl Converter {
     }
 
     pub(crate) fn value(&self, object: &Object) -> Value {
-        let mut value = object.value();
+        let made = match &self.target.resource.conversion {
+            Some(_) => self
+                .converted()
+                .get(&(object.key.clone(), object.rv))
+                .cloned(),
+            None => None,
+        };
+        let mut value = made.unwrap_or_else(|| object.value());
         if !self.fits(object) {
             self.convert(&mut value);
         }
@@ -68,8 +105,8 @@ impl Converter {
         }
     }
 
-    /// Encodes an object of the asked version for the store.
-    pub(crate) fn draft(&self, value: &Value) -> Draft {
+    /// Encodes an object of the asked version for the store, if it needs no webhook.
+    pub(super) fn plain_draft(&self, value: &Value) -> Draft {
         let target = &self.target;
         if target.resource.plural == "events" && !target.custom() {
             let mut stored = value.clone();

@@ -38,15 +38,17 @@ struct Page {
 }
 
 impl Call<'_> {
-    pub(super) fn get(&self) -> Result<Reply, Failure> {
+    pub(super) async fn get(&self) -> Result<Reply, Failure> {
         self.check_version("resourceVersion")?;
         let object = self.stored(&self.key())?;
+        self.prepare([&object]).await?;
         present::object(self, StatusCode::OK, &object)
     }
 
-    pub(super) fn list(&self) -> Result<Reply, Failure> {
+    pub(super) async fn list(&self) -> Result<Reply, Failure> {
         let selection = Selection::parse(self)?;
-        let page = self.page(&selection)?;
+        let page = self.page(&selection).await?;
+        self.prepare(&page.objects).await?;
         let mut metadata = json!({"resourceVersion": page.rv.to_string()});
         if let Some(next) = page.next {
             metadata["continue"] = json!(next);
@@ -78,10 +80,13 @@ impl Call<'_> {
         }
     }
 
-    fn page(&self, selection: &Selection) -> Result<Page, Failure> {
+    async fn page(&self, selection: &Selection) -> Result<Page, Failure> {
         let limit = self.query.number("limit")?.unwrap_or(0);
         let limit = usize::try_from(limit).unwrap_or(0);
         let (rv, objects) = self.snapshot(limit)?;
+        if selection.looks_inside() {
+            self.prepare(&objects).await?;
+        }
         let only = selection
             .only_name()
             .map(|name| super::info::key_of(&self.info.namespace, name));

@@ -14,8 +14,10 @@ use crate::schema::error::FieldError;
 use crate::status::{About, Failure};
 
 impl Call<'_> {
-    pub(super) fn get_scale(&self) -> Result<Reply, Failure> {
-        let object = self.converter.value(&*self.stored(&self.key())?);
+    pub(super) async fn get_scale(&self) -> Result<Reply, Failure> {
+        let stored = self.stored(&self.key())?;
+        self.prepare([&stored]).await?;
+        let object = self.converter.value(&stored);
         Ok(Reply::json(StatusCode::OK, &self.scale_of(&object)))
     }
 
@@ -44,7 +46,7 @@ impl Call<'_> {
         if options.dry_run {
             return Ok(written);
         }
-        self.get_scale()
+        self.get_scale().await
     }
 
     fn replicas(&self, scale: &Value) -> Result<i64, Failure> {

@@ -55,6 +55,11 @@ impl Selection {
         self.labels.selects_all() && self.fields.selects_all()
     }
 
+    /// Whether it takes more than names, namespaces and labels to tell.
+    pub(crate) fn looks_inside(&self) -> bool {
+        !self.fields.selects_all()
+    }
+
     /// The one name that can be chosen, if there is only one.
     pub(crate) fn only_name(&self) -> Option<&str> {
         self.fields.required("metadata.name")

@@ -2,10 +2,12 @@
 
 mod applies;
 mod bodies;
+mod conversions;
 mod crud;
 mod definitions;
 mod full_disk;
 mod histories;
+mod hook;
 mod lists;
 mod openapi;
 mod quotas;

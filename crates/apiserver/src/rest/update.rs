@@ -136,6 +136,7 @@ impl Call<'_> {
     ) -> Result<Reply, Failure> {
         for _ in 0..TRIES {
             let stored = self.stored(&self.key())?;
+            self.prepare([&stored]).await?;
             let old = self.converter.value(&stored);
             let Wanted { object, warnings } = wanted(&old)?;
             match self
@@ -228,7 +229,10 @@ impl Call<'_> {
         stored: &Object,
         new: &Value,
     ) -> Result<Result<Reply, Failure>, WriteError> {
-        let draft = self.converter.draft(new);
+        let draft = match self.converter.draft(&self.api.store, new).await {
+            Ok(draft) => draft,
+            Err(failure) => return Ok(Err(failure)),
+        };
         let gone = super::delete::released(self.target, new);
         if !gone && draft.same_as(stored) {
             return Ok(present::object(self, StatusCode::OK, stored));
@@ -245,6 +249,9 @@ impl Call<'_> {
             let mut last = new.clone();
             last["metadata"]["resourceVersion"] = json!(written.rv.to_string());
             return Ok(present::value(self, StatusCode::OK, &last));
+        }
+        if let Err(failure) = self.prepare([&written]).await {
+            return Ok(Err(failure));
         }
         Ok(present::object(self, StatusCode::OK, &written))
     }

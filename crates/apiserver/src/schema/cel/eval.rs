@@ -5,7 +5,7 @@
 
 mod macros;
 mod operators;
-mod types;
+mod typing;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -109,7 +109,7 @@ impl<'e> Evaluation<'e> {
     fn name(&self, name: &str) -> Outcome {
         match self.names.iter().rev().find(|(known, _)| *known == name) {
             Some((_, value)) => value.clone(),
-            None => types::named(name)
+            None => typing::named(name)
                 .ok_or_else(|| Fault::new(format!("undeclared reference to '{name}'"))),
         }
     }
@@ -119,7 +119,7 @@ impl<'e> Evaluation<'e> {
         if let Expr::Select(inner) = &select.operand.expr
             && let Expr::Ident(root) = &inner.operand.expr
             && !self.knows(root)
-            && let Some(found) = types::named(&format!("{root}.{}.{field}", inner.field))
+            && let Some(found) = typing::named(&format!("{root}.{}.{field}", inner.field))
         {
             return Ok(found);
         }
@@ -199,7 +199,7 @@ impl<'e> Evaluation<'e> {
         if target.is_none()
             && let [argument] = arguments.as_slice()
             && call.target.is_none()
-            && let Some(outcome) = types::convert(&call.func_name, argument)
+            && let Some(outcome) = typing::convert(&call.func_name, argument)
         {
             return outcome;
         }

@@ -9,7 +9,7 @@ use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, Expr};
 use kube_cel::cel::objects::Key;
 use kube_cel::cel::{IdedExpr, Value as CelValue};
 
-use super::{Evaluation, Fault, Outcome, map_of, operators, optional, optional_of, types};
+use super::{Evaluation, Fault, Outcome, map_of, operators, optional, optional_of, typing};
 
 impl<'e> Evaluation<'e> {
     pub(super) fn comprehension(&mut self, c: &'e ComprehensionExpr) -> Outcome {
@@ -86,7 +86,7 @@ impl<'e> Evaluation<'e> {
         let target = call.target.as_deref()?;
         let name = call.func_name.as_str();
         match (name, call.args.as_slice()) {
-            ("size", []) => Some(self.eval(target).and_then(|value| types::size(&value))),
+            ("size", []) => Some(self.eval(target).and_then(|value| typing::size(&value))),
             ("bind", [variable, value, then]) if self.library(target) => {
                 Some(self.bound(variable, value, then))
             }

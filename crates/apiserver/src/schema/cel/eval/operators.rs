@@ -9,7 +9,7 @@ use kube_cel::cel::Value as CelValue;
 use kube_cel::cel::common::ast::CallExpr;
 use kube_cel::cel::objects::Key;
 
-use super::{Evaluation, Fault, Outcome, optional, optional_of, types};
+use super::{Evaluation, Fault, Outcome, optional, optional_of, typing};
 
 impl<'e> Evaluation<'e> {
     /// None if the call is no operator.
@@ -139,7 +139,7 @@ impl<'e> Evaluation<'e> {
                     (Some(a), Some(b)) => self.equal(a, b),
                     (a, b) => Ok(a.is_none() && b.is_none()),
                 },
-                _ => Ok(types::same(a, b).unwrap_or_else(|| a == b)),
+                _ => Ok(typing::same(a, b).unwrap_or_else(|| a == b)),
             },
             _ => Ok(a == b),
         }
