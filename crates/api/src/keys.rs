@@ -29,7 +29,13 @@ pub const FINALIZER_GROUP_SNAPSHOT_BOUND: &str =
 pub const FINALIZER_PROVISIONER: &str =
     "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection";
 
-/// All finalizers above.
+/// On a claim: a volume may be being copied from its volume.
+pub const FINALIZER_CLONE: &str = "provisioner.storage.kubernetes.io/cloning-protection";
+/// On a claim, followed by the driver's name: a volume for it may be on storage that no object tells
+/// of. Ours: external-provisioner keeps this in memory only, so a crash loses it.
+pub const FINALIZER_IN_FLIGHT_PREFIX: &str = "provisioner.tintype.dev/";
+
+/// All finalizers above that are whole names.
 pub const FINALIZERS: &[&str] = &[
     FINALIZER_CONTENT,
     FINALIZER_SNAPSHOT_AS_SOURCE,
@@ -39,6 +45,7 @@ pub const FINALIZERS: &[&str] = &[
     FINALIZER_GROUP_CONTENT,
     FINALIZER_GROUP_SNAPSHOT_BOUND,
     FINALIZER_PROVISIONER,
+    FINALIZER_CLONE,
 ];
 
 // ---- Annotations of snapshots
@@ -105,6 +112,12 @@ pub const ANNOTATION_VOLUME_DELETION_SECRET_NAME: &str =
 /// On a volume: the namespace of that Secret, empty if none.
 pub const ANNOTATION_VOLUME_DELETION_SECRET_NAMESPACE: &str =
     "volume.kubernetes.io/provisioner-deletion-secret-namespace";
+/// On a volume: the Secret for modifying it.
+pub const ANNOTATION_MODIFY_SECRET_NAME: &str =
+    "volume.kubernetes.io/controller-modify-secret-name";
+/// On a volume: the namespace of that Secret.
+pub const ANNOTATION_MODIFY_SECRET_NAMESPACE: &str =
+    "volume.kubernetes.io/controller-modify-secret-namespace";
 /// On a `StorageClass`: the default, if exactly `true`.
 pub const ANNOTATION_DEFAULT_STORAGE_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// Finalizer on a volume: it has not been deleted from storage.
@@ -174,3 +187,14 @@ pub const METADATA_GROUP_SNAPSHOT_NAMESPACE: &str =
     "csi.storage.k8s.io/volumegroupsnapshot/namespace";
 /// Name of the group content.
 pub const METADATA_GROUP_CONTENT_NAME: &str = "csi.storage.k8s.io/volumegroupsnapshotcontent/name";
+/// Name of the claim a volume is made for.
+pub const METADATA_CLAIM_NAME: &str = "csi.storage.k8s.io/pvc/name";
+/// Namespace of that claim.
+pub const METADATA_CLAIM_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
+/// Name of the volume.
+pub const METADATA_VOLUME_NAME: &str = "csi.storage.k8s.io/pv/name";
+
+// ---- Storage class parameters
+
+/// File system of new volumes.
+pub const PARAMETER_FS_TYPE: &str = "csi.storage.k8s.io/fstype";

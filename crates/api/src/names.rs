@@ -51,6 +51,16 @@ pub fn volume_name(claim_uid: &str) -> String {
     csi_name(VOLUME_PREFIX, claim_uid, None)
 }
 
+/// The finalizer that says: this driver's provisioner may have made a volume nobody else knows of.
+pub fn in_flight_finalizer(driver: &str) -> String {
+    let keep = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '.' | '_');
+    let name: String = driver
+        .chars()
+        .map(|it| if keep(it) { it } else { '-' })
+        .collect();
+    format!("{}{name}", crate::keys::FINALIZER_IN_FLIGHT_PREFIX)
+}
+
 /// Lease of a snapshot sidecar.
 pub fn snapshotter_lease(driver: &str) -> String {
     leader_name(&format!("external-snapshotter-leader-{driver}"))
@@ -89,6 +99,14 @@ mod tests {
         assert_eq!(content_name(UID), format!("snapcontent-{UID}"));
         assert_eq!(group_content_name(UID), format!("groupsnapcontent-{UID}"));
         assert_eq!(volume_name(UID), format!("pvc-{UID}"));
+    }
+
+    #[test]
+    fn a_claim_in_flight_names_the_driver() {
+        assert_eq!(
+            in_flight_finalizer("csi.example/x y"),
+            "provisioner.tintype.dev/csi.example-x-y"
+        );
     }
 
     #[test]

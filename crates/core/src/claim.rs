@@ -4,39 +4,81 @@
 //! Does not bind: the cluster's volume controller does, as soon as the volume is there.
 //!
 //! **Guarantees.** A volume is asked for only once everything it is made from is there and allows
-//! it. What was made, or may have been, for a claim that went meanwhile is removed again: the call
-//! is repeated until its outcome is certain, then the volume is deleted. The source is protected
-//! before the call; [`guard`](crate::guard) lets it go.
+//! it. Before the call the claim is *marked* with a finalizer, and the mark goes only once the
+//! volume has its object or is surely not on storage: so a claim that is deleted, whatever crashes,
+//! outlives every volume that no object tells of. What was made, or may have been, for a claim that
+//! nobody wants any more is removed again: the call is repeated until its outcome is certain, then
+//! the volume is deleted, after a read past the cache found no object for it. A source is protected
+//! before the call if nobody else keeps it, else as soon as the call takes long;
+//! [`guard`](crate::guard) lets it go.
 //!
-//! **Assumptions.** The driver is idempotent by name; the name is made of the claim's uid.
+//! **Assumptions.** The driver is idempotent by name; the name is made of the claim's uid. A refusal
+//! leaves nothing behind (external-provisioner assumes the same).
+//!
+//! **Caveats.** If class or source go before a call in doubt could be repeated by a new process,
+//! the claim stays, and says what has to be brought back.
 
 mod complaint;
 mod facts;
+mod grant;
 mod memory;
 mod render;
+mod request;
+mod secrets;
+mod settings;
+mod source;
 
 pub use complaint::Complaint;
-pub use facts::{ClaimFact, ClassFact, Facts, Sighting, SourceFact, SourceSight};
-pub use memory::{Memory, Outcome};
-pub use render::{Request, RequestSource, Volume, complaint_event, render, request};
+pub use facts::{
+    AttributesFact, Bound, ClaimFact, ClassFact, Facts, NodeFact, Repeat, Sighting, TopologyFact,
+    meet,
+};
+pub use grant::{Grant, GrantFrom, GrantTo};
+pub use memory::{Memory, Outcome, Turn};
+pub use render::{Volume, complaint_event, populator_event, render};
+pub use request::{AccessMode, Object, Request, RequestSource, Why, request};
+pub use secrets::SecretRefs;
+pub(crate) use secrets::for_deletion as deletion_secret;
+pub use settings::{Abilities, OwnNode, Settings};
+pub use source::{SourceFact, SourceSight, holds_its_source};
 
 use crate::{Seen, Timer, Verdict};
 
-/// One write, or one call to the driver.
+/// One write, one look, or one call to the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Read the content of the snapshot the data comes from.
     LookUpContent,
-    /// Put the provisioner's finalizer on the snapshot the data comes from.
+    /// Read the claim's `VolumeAttributesClass`.
+    LookUpAttributes,
+    /// Read the volume's object past the cache, before anything is destroyed for want of it.
+    LookUpVolume,
+    /// Put the provisioner's finalizer on what the data comes from.
     ProtectSource,
+    /// Put the in-flight finalizer on the claim.
+    Mark,
     /// Call `CreateVolume`.
     CreateOnStorage,
+    /// Wait on for the answer to `CreateVolume`.
+    AwaitDriver,
     /// Create the `PersistentVolume`, already pointing at the claim.
     CreateVolume,
-    /// Call `DeleteVolume` for a volume whose claim is gone.
+    /// Take the in-flight finalizer off.
+    Unmark,
+    /// Call `DeleteVolume` for a volume that nobody wants.
     DeleteOrphan,
+    /// Take the selected node back, so that the scheduler chooses again.
+    Reschedule,
+    /// On each node: wait for a random while before the claim is taken to this one.
+    DrawLot,
+    /// On each node: ask the driver whether there is room for it here.
+    AskCapacity,
+    /// On each node: select this one.
+    TakeOver,
     /// Say in an event why it does not go on.
     Complain(Complaint),
+    /// Say in an event that somebody else's program is expected to fill the volume.
+    TellPopulator,
 }
 
 /// Why there is nothing to do now.
@@ -50,8 +92,12 @@ pub enum Waiting {
     ForCaches,
     /// A volume populator fills it.
     ForPopulator,
+    /// Late binding: a pod has to be placed first.
+    ForConsumer,
     /// The driver's next answer.
     ForDriver,
+    /// On each node: its turn to take the claim.
+    ForTurn,
     /// Something has to be put right, or become ready, first.
     ForCure(Complaint),
 }
@@ -60,68 +106,203 @@ type Next = Verdict<Step, Waiting>;
 
 /// Returns the next step for a claim, or why there is none.
 pub fn decide(facts: &Facts) -> Next {
-    match facts.claim {
-        Seen::Unknown => Verdict::Rest(Waiting::ForCaches),
-        Seen::NotCached | Seen::Absent => abandon(facts),
-        Seen::Present(claim) if !claim.ours => Verdict::Rest(Waiting::NotOurs),
-        Seen::Present(claim) if claim.bound => Verdict::Rest(Waiting::Settled),
-        Seen::Present(claim) if claim.deleting => abandon(facts),
-        Seen::Present(_) => provision(facts),
+    let claim = match facts.claim {
+        Seen::Unknown => return Verdict::Rest(Waiting::ForCaches),
+        Seen::NotCached | Seen::Absent => return abandon(facts, false),
+        Seen::Present(claim) if claim.elsewhere || !(claim.ours || claim.marked) => {
+            return Verdict::Rest(Waiting::NotOurs);
+        }
+        Seen::Present(claim) => claim,
+    };
+    match (facts.volume, claim.bound) {
+        (Seen::Unknown, _) => Verdict::Rest(Waiting::ForCaches),
+        (Seen::Present(()), _) | (_, Bound::Here) if claim.marked => Verdict::Do(Step::Unmark),
+        (Seen::Present(()), _) | (_, Bound::Here) => Verdict::Rest(Waiting::Settled),
+        (Seen::NotCached | Seen::Absent, Bound::Elsewhere) => abandon(facts, claim.marked),
+        (Seen::NotCached | Seen::Absent, Bound::No) => {
+            if claim.deleting || !claim.ours {
+                abandon(facts, claim.marked)
+            } else {
+                provision(facts, claim)
+            }
+        }
+    }
+}
+
+/// A volume may be on storage that no object tells of; a mark found on the claim says so too.
+const fn in_doubt(facts: &Facts, marked: bool) -> bool {
+    match facts.outcome {
+        Outcome::Uncertain => true,
+        Outcome::None => marked,
+        Outcome::Calling | Outcome::Created | Outcome::Nothing => false,
     }
 }
 
 /// Nobody waits for the volume any more.
-fn abandon(facts: &Facts) -> Next {
-    match (facts.volume, facts.outcome) {
-        // The volume object exists: from here on it is the volume machine's.
-        (Seen::Present(()), _) | (_, Outcome::None | Outcome::Refused | Outcome::NotCalled) => {
+fn abandon(facts: &Facts, marked: bool) -> Next {
+    if facts.outcome == Outcome::Calling {
+        return Verdict::Do(Step::AwaitDriver);
+    }
+    if facts.outcome != Outcome::Created && !in_doubt(facts, marked) {
+        return if marked {
+            Verdict::Do(Step::Unmark)
+        } else {
             Verdict::Rest(Waiting::NotOurs)
-        }
-        (Seen::Unknown, _) => Verdict::Rest(Waiting::ForCaches),
-        (Seen::NotCached | Seen::Absent, Outcome::Created) => call(facts, Step::DeleteOrphan),
-        (Seen::NotCached | Seen::Absent, Outcome::Uncertain) => call(facts, Step::CreateOnStorage),
+        };
+    }
+    if facts.untold && matches!(facts.claim, Seen::Present(_)) {
+        return Verdict::Do(Step::Complain(Complaint::Driver));
+    }
+    match facts.volume {
+        Seen::Unknown => return Verdict::Rest(Waiting::ForCaches),
+        // The object exists: from here on it is the volume machine's.
+        Seen::Present(()) => return Verdict::Rest(Waiting::NotOurs),
+        Seen::NotCached => return call(facts, Step::LookUpVolume),
+        Seen::Absent => {}
+    }
+    if facts.outcome == Outcome::Created {
+        return call(facts, Step::DeleteOrphan);
+    }
+    match facts.repeat {
+        Repeat::Remembered | Repeat::Possible => call(facts, Step::CreateOnStorage),
+        Repeat::Unknown => Verdict::Rest(Waiting::ForCaches),
+        Repeat::LookUpContent => Verdict::Do(Step::LookUpContent),
+        Repeat::LookUpAttributes => Verdict::Do(Step::LookUpAttributes),
+        Repeat::Impossible => tell(facts, Complaint::InDoubt),
     }
 }
 
+/// What keeps a claim from its volume.
+#[derive(Clone, Copy)]
+enum Obstacle {
+    Cure(Complaint),
+    Wait(Waiting),
+    Step(Step),
+}
+
 /// Spec restore 6.1–6.4.
-fn provision(facts: &Facts) -> Next {
-    match facts.volume {
-        Seen::Unknown => return Verdict::Rest(Waiting::ForCaches),
-        Seen::Present(()) => return Verdict::Rest(Waiting::Settled),
-        Seen::NotCached | Seen::Absent => {}
+fn provision(facts: &Facts, claim: ClaimFact) -> Next {
+    match facts.outcome {
+        Outcome::Created => return Verdict::Do(Step::CreateVolume),
+        Outcome::Calling => {
+            return Verdict::Do(match facts.source {
+                SourceFact::Unprotected | SourceFact::Exposed => Step::ProtectSource,
+                SourceFact::Nothing
+                | SourceFact::Unknown
+                | SourceFact::Foreign
+                | SourceFact::Refused(_)
+                | SourceFact::Unseen
+                | SourceFact::Fine => Step::AwaitDriver,
+            });
+        }
+        Outcome::None | Outcome::Uncertain | Outcome::Nothing => {}
     }
-    if facts.outcome == Outcome::Created {
-        return Verdict::Do(Step::CreateVolume);
+    let doubt = in_doubt(facts, claim.marked);
+    if let Some(obstacle) = obstacle(facts) {
+        return blocked(facts, claim.marked, obstacle);
     }
+    if facts.untold {
+        return Verdict::Do(Step::Complain(Complaint::Driver));
+    }
+    if facts.exhausted && !doubt {
+        return Verdict::Do(Step::Reschedule);
+    }
+    if !facts.call_due {
+        return if claim.marked && !doubt {
+            Verdict::Do(Step::Unmark)
+        } else {
+            Verdict::Wait(Timer::Retry, Waiting::ForDriver)
+        };
+    }
+    if !claim.marked {
+        return Verdict::Do(Step::Mark);
+    }
+    let protect = match facts.source {
+        SourceFact::Exposed => true,
+        SourceFact::Unprotected => doubt,
+        SourceFact::Nothing
+        | SourceFact::Unknown
+        | SourceFact::Foreign
+        | SourceFact::Refused(_)
+        | SourceFact::Unseen
+        | SourceFact::Fine => false,
+    };
+    Verdict::Do(if protect {
+        Step::ProtectSource
+    } else {
+        Step::CreateOnStorage
+    })
+}
+
+/// In upstream's order; look-ups only once everything before them is in order.
+fn obstacle(facts: &Facts) -> Option<Obstacle> {
     match facts.class {
-        ClassFact::Unknown => return Verdict::Rest(Waiting::ForCaches),
-        ClassFact::Missing => return complain(facts, Complaint::ClassMissing),
-        ClassFact::OfAnother => return Verdict::Rest(Waiting::NotOurs),
+        ClassFact::Unknown => return Some(Obstacle::Wait(Waiting::ForCaches)),
+        ClassFact::Missing => return Some(Obstacle::Cure(Complaint::ClassMissing)),
+        ClassFact::OfAnother => return Some(Obstacle::Wait(Waiting::NotOurs)),
+        ClassFact::Waits => return Some(Obstacle::Wait(Waiting::ForConsumer)),
         ClassFact::Fine => {}
     }
-    if facts.has_selector {
-        return complain(facts, Complaint::Selector);
+    match facts.node {
+        NodeFact::Unneeded | NodeFact::Here => {}
+        NodeFact::NotTaken => return Some(Obstacle::Wait(Waiting::NotOurs)),
+        NodeFact::Free(turn) => return Some(take_over(turn)),
     }
-    if !facts.sized {
-        return complain(facts, Complaint::NoSize);
+    if let Some(complaint) = facts.shape {
+        return Some(Obstacle::Cure(complaint));
     }
     match facts.source {
-        SourceFact::Unknown => return Verdict::Rest(Waiting::ForCaches),
-        SourceFact::Foreign => return Verdict::Rest(Waiting::ForPopulator),
-        SourceFact::Refused(complaint) => return complain(facts, complaint),
-        SourceFact::Nothing | SourceFact::Fine => {}
-        SourceFact::Unseen => return Verdict::Do(Step::LookUpContent),
-        SourceFact::Unprotected => return Verdict::Do(Step::ProtectSource),
-    }
-    match facts.outcome {
-        Outcome::Refused | Outcome::Uncertain | Outcome::NotCalled if !facts.said => {
-            Verdict::Do(Step::Complain(Complaint::Driver))
+        SourceFact::Unknown => return Some(Obstacle::Wait(Waiting::ForCaches)),
+        SourceFact::Foreign if facts.populator_told => {
+            return Some(Obstacle::Wait(Waiting::ForPopulator));
         }
-        Outcome::None
-        | Outcome::Created
-        | Outcome::Refused
-        | Outcome::Uncertain
-        | Outcome::NotCalled => call(facts, Step::CreateOnStorage),
+        SourceFact::Foreign => return Some(Obstacle::Step(Step::TellPopulator)),
+        SourceFact::Refused(complaint) => return Some(Obstacle::Cure(complaint)),
+        SourceFact::Unseen => return Some(Obstacle::Step(Step::LookUpContent)),
+        SourceFact::Nothing | SourceFact::Unprotected | SourceFact::Exposed | SourceFact::Fine => {}
+    }
+    match facts.attributes {
+        AttributesFact::Unneeded | AttributesFact::Fine => {}
+        AttributesFact::Unseen => return Some(Obstacle::Step(Step::LookUpAttributes)),
+        AttributesFact::Refused(complaint) => return Some(Obstacle::Cure(complaint)),
+    }
+    match facts.topology {
+        TopologyFact::Fine => None,
+        TopologyFact::Lacks(complaint) => Some(Obstacle::Cure(complaint)),
+        TopologyFact::NodeGone if facts.said_complaint == Some(Complaint::NodeGone) => {
+            Some(Obstacle::Step(Step::Reschedule))
+        }
+        TopologyFact::NodeGone => Some(Obstacle::Step(Step::Complain(Complaint::NodeGone))),
+    }
+}
+
+/// One provisioner per node, and nobody chose a node: the first to write its own has it.
+const fn take_over(turn: Turn) -> Obstacle {
+    match turn {
+        Turn::None => Obstacle::Step(Step::DrawLot),
+        Turn::Waits => Obstacle::Wait(Waiting::ForTurn),
+        Turn::Due => Obstacle::Step(Step::AskCapacity),
+        Turn::HasRoom => Obstacle::Step(Step::TakeOver),
+    }
+}
+
+/// A call that may have had an effect comes to its end whatever has become of the rest.
+fn blocked(facts: &Facts, marked: bool, obstacle: Obstacle) -> Next {
+    if in_doubt(facts, marked) {
+        if facts.untold {
+            return Verdict::Do(Step::Complain(Complaint::Driver));
+        }
+        if facts.repeat == Repeat::Remembered {
+            return call(facts, Step::CreateOnStorage);
+        }
+    } else if marked {
+        return Verdict::Do(Step::Unmark);
+    }
+    match obstacle {
+        Obstacle::Step(step) => Verdict::Do(step),
+        Obstacle::Cure(complaint) => tell(facts, complaint),
+        Obstacle::Wait(Waiting::ForTurn) => Verdict::Wait(Timer::Poll, Waiting::ForTurn),
+        Obstacle::Wait(why) => Verdict::Rest(why),
     }
 }
 
@@ -133,11 +314,7 @@ fn call(facts: &Facts, step: Step) -> Next {
     }
 }
 
-fn complain(facts: &Facts, complaint: Complaint) -> Next {
-    // A call that may have had an effect comes to its end whatever has become of the rest.
-    if facts.outcome == Outcome::Uncertain {
-        return call(facts, Step::CreateOnStorage);
-    }
+fn tell(facts: &Facts, complaint: Complaint) -> Next {
     if facts.said_complaint == Some(complaint) {
         Verdict::Rest(Waiting::ForCure(complaint))
     } else {

@@ -104,7 +104,7 @@ pub(crate) fn with_finalizer(kind: Kind, meta: &Meta, finalizer: &str) -> Write 
 }
 
 /// PUT of the object with one finalizer less.
-fn without_finalizer(kind: Kind, meta: &Meta, finalizer: &str) -> Write {
+pub(crate) fn without_finalizer(kind: Kind, meta: &Meta, finalizer: &str) -> Write {
     replace(kind, meta, |all| all.retain(|it| it != finalizer))
 }
 

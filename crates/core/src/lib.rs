@@ -30,6 +30,7 @@ pub mod orphan;
 pub mod retry;
 pub mod secret;
 pub mod snapshot;
+pub mod topology;
 pub mod volume;
 pub mod write;
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use affinity::{Affinity, Node};
 pub use claim::{Claim, ClaimPhase, DataSource, DataSourceKind};
-pub use class::{Class, GroupClass, StorageClass};
+pub use class::{AttributesClass, Class, GroupClass, StorageClass};
 pub use content::{Content, ContentError, ContentSource, ContentStatus, SecretRef, SnapshotRef};
 pub use group::{Group, GroupSource, Owner};
 pub use group_content::{GroupContent, GroupContentSource, GroupContentStatus, MemberInfo};

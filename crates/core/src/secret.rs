@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 /// A Secret's namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Secret {
     /// `metadata.namespace`.
     pub namespace: String,

@@ -1,26 +1,34 @@
-//! Decides how a `PersistentVolume` this driver made goes, once its claim is gone.
+//! Decides how a `PersistentVolume` of this driver goes, once its claim is gone.
 //!
 //! **Guarantees.** A volume is deleted on storage only under reclaim policy `Delete`, when it is
-//! released or itself being deleted, and never while it is bound. The finalizer goes only after
-//! that, so the object outlives the storage behind it.
+//! released, and never while it is bound or attached. The finalizer goes only after that, so the
+//! object outlives the storage behind it; where the storage is to stay there is none.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::json;
 use tintype_api::{Reason, keys};
 
-use crate::object::{Volume, VolumePhase};
+use crate::claim::deletion_secret;
+use crate::object::{Key, StorageClass, Volume, VolumePhase};
 use crate::retry::{Backoff, Schedule};
+use crate::secret::Secret;
+use crate::topology::{Segments, reachable};
 use crate::write::{Event, Kind, Part, Verb, Write};
 use crate::{Seen, Time, Timer, Verdict};
 
 /// One write, or one call to the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
+    /// Put our finalizer on: its storage is to go with it.
+    Protect,
     /// Call `DeleteVolume`.
     DeleteOnStorage,
     /// Say in an event that it failed.
     Complain,
+    /// Say in an event that it is still attached.
+    TellAttached,
     /// Delete the object.
     Delete,
     /// Take our finalizer off.
@@ -34,6 +42,8 @@ pub enum Waiting {
     NotOurs,
     /// The driver's next answer.
     ForDriver,
+    /// It is still attached to a node.
+    ForDetaching,
     /// Somebody else's finalizer holds it.
     ForOthers,
 }
@@ -43,8 +53,14 @@ pub enum Waiting {
 pub struct Sighting {
     /// The volume.
     pub volume: Seen<Arc<Volume>>,
+    /// Its storage class, for the Secret of volumes whose annotations name none.
+    pub class: Seen<Arc<StorageClass>>,
+    /// The node it is attached to, if the driver attaches at all.
+    pub attached: Option<Arc<str>>,
     /// The driver this sidecar stands next to.
     pub driver: Arc<str>,
+    /// On each node: what the driver said of this one.
+    pub here: Option<Arc<Segments>>,
     /// What this process remembers.
     pub memory: Memory,
     /// Now.
@@ -62,9 +78,18 @@ pub struct Memory {
     pub failure: Option<Arc<str>>,
     /// The failure was told.
     pub said: bool,
+    /// It was told that it is attached.
+    pub said_attached: bool,
 }
 
 impl Memory {
+    /// The storage is gone.
+    pub fn folded_deleted(&mut self) {
+        self.deleted = true;
+        self.failure = None;
+        self.backoff.succeeded();
+    }
+
     /// The call failed.
     pub fn folded_failure(&mut self, failure: &str, now: Time, schedule: Schedule, dice: u8) {
         if self.failure.as_deref() != Some(failure) {
@@ -78,8 +103,12 @@ impl Memory {
 /// Everything the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Facts {
-    /// The volume, if it is this driver's and was made by it.
+    /// The volume, if it is this driver's.
     pub volume: Seen<VolumeFact>,
+    /// It is attached to a node.
+    pub attached: bool,
+    /// That was told.
+    pub said_attached: bool,
     /// The storage is gone.
     pub deleted: bool,
     /// A failure was not told yet.
@@ -91,10 +120,12 @@ pub struct Facts {
 /// The volume's own facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VolumeFact {
-    /// This driver made it.
+    /// It is this driver's and, with one provisioner on each node, reachable from this one.
     pub ours: bool,
     /// `persistentVolumeReclaimPolicy` is `Delete`.
     pub reclaim_delete: bool,
+    /// A claim has it.
+    pub bound: bool,
     /// Its claim is gone.
     pub released: bool,
     /// `deletionTimestamp` is set.
@@ -108,17 +139,50 @@ impl Sighting {
     pub fn facts(&self) -> Facts {
         Facts {
             volume: self.volume.as_ref().map(|it| VolumeFact {
-                ours: it.csi.as_ref().is_some_and(|it| *it.driver == *self.driver)
-                    && it.provisioned_by.as_deref() == Some(&*self.driver),
+                ours: self.is_ours(it),
                 reclaim_delete: it.reclaim_delete,
+                bound: it.phase == VolumePhase::Bound,
                 released: matches!(it.phase, VolumePhase::Released | VolumePhase::Failed),
                 deleting: it.meta.deleting,
                 protected: it.meta.has_finalizer(keys::FINALIZER_VOLUME),
             }),
+            attached: self.attached.is_some(),
+            said_attached: self.memory.said_attached,
             deleted: self.memory.deleted,
             untold: self.memory.failure.is_some() && !self.memory.said,
             call_due: self.memory.backoff.due(self.now),
         }
+    }
+
+    /// Made by this driver's provisioner, or of this driver and made by nobody: upstream serves
+    /// static volumes too.
+    fn is_ours(&self, volume: &Volume) -> bool {
+        let csi = volume.csi.as_ref();
+        let of_driver = csi.is_some_and(|it| *it.driver == *self.driver);
+        let made_by = volume.provisioned_by.as_deref();
+        let here = self.here.as_ref();
+        of_driver
+            && made_by.is_none_or(|it| *it == *self.driver)
+            && here.is_none_or(|here| reachable(&volume.reach, here))
+    }
+
+    /// The Secret for deleting it; `Err` says what is wrong with the class's parameters.
+    pub fn secret(&self) -> Result<Option<Secret>, String> {
+        let Some(volume) = self.volume.present() else {
+            return Ok(None);
+        };
+        if let Some(secret) = &volume.secret {
+            let named = !secret.name.is_empty() && !secret.namespace.is_empty();
+            return Ok(named.then(|| Secret {
+                namespace: secret.namespace.to_string(),
+                name: secret.name.to_string(),
+            }));
+        }
+        let (Some(class), Some(claim)) = (self.class.present(), &volume.claim) else {
+            return Ok(None);
+        };
+        let Key { namespace, name } = &claim.key;
+        deletion_secret(&class.parameters, &volume.meta.key.name, namespace, name)
     }
 }
 
@@ -130,28 +194,22 @@ pub fn decide(facts: &Facts) -> Verdict<Step, Waiting> {
     if !volume.ours {
         return Verdict::Rest(Waiting::NotOurs);
     }
-    if !volume.released {
-        return Verdict::Rest(Waiting::NotOurs);
-    }
     if !volume.reclaim_delete {
         // The storage stays; only the object may go.
-        return if volume.deleting && volume.protected {
+        return if volume.protected {
             Verdict::Do(Step::Release)
         } else {
             Verdict::Rest(Waiting::NotOurs)
         };
     }
+    if volume.bound && !volume.protected && !volume.deleting {
+        return Verdict::Do(Step::Protect);
+    }
+    if !volume.released {
+        return Verdict::Rest(Waiting::NotOurs);
+    }
     if !facts.deleted {
-        if volume.deleting && !volume.protected {
-            return Verdict::Rest(Waiting::ForOthers);
-        }
-        return if facts.untold {
-            Verdict::Do(Step::Complain)
-        } else if facts.call_due {
-            Verdict::Do(Step::DeleteOnStorage)
-        } else {
-            Verdict::Wait(Timer::Retry, Waiting::ForDriver)
-        };
+        return remove(facts, volume);
     }
     if !volume.deleting {
         Verdict::Do(Step::Delete)
@@ -162,29 +220,40 @@ pub fn decide(facts: &Facts) -> Verdict<Step, Waiting> {
     }
 }
 
+fn remove(facts: &Facts, volume: VolumeFact) -> Verdict<Step, Waiting> {
+    if volume.deleting && !volume.protected {
+        Verdict::Rest(Waiting::ForOthers)
+    } else if facts.attached && !facts.said_attached {
+        Verdict::Do(Step::TellAttached)
+    } else if facts.attached {
+        Verdict::Rest(Waiting::ForDetaching)
+    } else if facts.untold {
+        Verdict::Do(Step::Complain)
+    } else if facts.call_due {
+        Verdict::Do(Step::DeleteOnStorage)
+    } else {
+        Verdict::Wait(Timer::Retry, Waiting::ForDriver)
+    }
+}
+
 /// The write a step comes to; none for a call to the driver, an event, or if the volume is gone.
 pub fn render(step: Step, seen: &Sighting) -> Option<Write> {
     let volume = seen.volume.present()?;
     let verb = match step {
-        Step::DeleteOnStorage | Step::Complain => return None,
+        Step::DeleteOnStorage | Step::Complain | Step::TellAttached => return None,
+        Step::Protect => {
+            let mut all = volume.meta.finalizers.clone();
+            all.push(keys::FINALIZER_VOLUME.into());
+            patch(volume, &all)
+        }
         Step::Delete => Verb::Delete {
             uid: volume.meta.uid.clone(),
             version: volume.meta.version.clone(),
         },
         Step::Release => {
-            let rest: Vec<_> = volume
-                .meta
-                .finalizers
-                .iter()
-                .filter(|it| **it != keys::FINALIZER_VOLUME)
-                .collect();
-            Verb::Patch {
-                part: Part::Object,
-                body: json!({"metadata": {
-                    "resourceVersion": volume.meta.version.to_string(),
-                    "finalizers": rest,
-                }}),
-            }
+            let mut rest = volume.meta.finalizers.clone();
+            rest.retain(|it| it != keys::FINALIZER_VOLUME);
+            patch(volume, &rest)
         }
     };
     Some(Write {
@@ -195,8 +264,31 @@ pub fn render(step: Step, seen: &Sighting) -> Option<Write> {
     })
 }
 
+fn patch(volume: &Volume, finalizers: &[Cow<'static, str>]) -> Verb {
+    Verb::Patch {
+        part: Part::Object,
+        body: json!({"metadata": {
+            "resourceVersion": volume.meta.version.to_string(),
+            "finalizers": finalizers,
+        }}),
+    }
+}
+
 /// The event of a failed deletion.
 pub fn complaint_event(seen: &Sighting) -> Option<Event> {
+    event(seen, seen.memory.failure.as_deref()?.to_owned())
+}
+
+/// The event of a deletion that waits for a node.
+pub fn attached_event(seen: &Sighting) -> Option<Event> {
+    let node = seen.attached.as_ref()?;
+    event(
+        seen,
+        format!("it is still attached to node {node}; it is deleted as soon as it is detached"),
+    )
+}
+
+fn event(seen: &Sighting, message: String) -> Option<Event> {
     let volume = seen.volume.present()?;
     Some(Event {
         about: Kind::Volume,
@@ -205,6 +297,6 @@ pub fn complaint_event(seen: &Sighting) -> Option<Event> {
         version: volume.meta.version.clone(),
         warning: true,
         reason: Reason::VolumeFailedDelete,
-        message: seen.memory.failure.as_deref()?.to_owned(),
+        message,
     })
 }

@@ -23,6 +23,8 @@ pub enum Kind {
     Claim,
     /// `PersistentVolume`.
     Volume,
+    /// `VolumeAttributesClass`.
+    AttributesClass,
 }
 
 /// One request, and the event that goes with it.
@@ -59,6 +61,15 @@ pub enum Verb {
         version: Version,
         /// The whole list it is to have.
         finalizers: Vec<String>,
+    },
+    /// PUT of the cached document with its finalizers replaced and annotations set or removed.
+    ReplaceMeta {
+        /// The version it must still have.
+        version: Version,
+        /// The whole list of finalizers it is to have.
+        finalizers: Vec<String>,
+        /// Annotations and their new values; those of `None` go.
+        annotations: Vec<(&'static str, Option<String>)>,
     },
     /// DELETE under preconditions.
     Delete {

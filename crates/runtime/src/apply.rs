@@ -5,7 +5,7 @@ use kube::Client;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tintype_core::Seen;
-use tintype_core::object::Key;
+use tintype_core::object::{Key, Version};
 use tintype_core::write::{Kind, Part, Verb, Write};
 use tracing::{debug, warn};
 
@@ -129,14 +129,19 @@ impl Applier {
                 version,
                 finalizers,
             } => {
-                let Some(mut body) = self.document(kind, &key, document).await? else {
-                    return Err(ApplyError::Gone(format!("{} {key}", kind_name(kind))));
-                };
-                // A document of another version is another object than was decided on.
-                if body["metadata"]["resourceVersion"].as_str() != Some(&version.to_string()) {
-                    return Err(ApplyError::Conflict(format!("{} {key}", kind_name(kind))));
-                }
+                let mut body = self.document(kind, &key, document, &version).await?;
                 body["metadata"]["finalizers"] = finalizers.into();
+                self.send(kind, &key, Method::PUT, Part::Object, Some(&body))
+                    .await?
+            }
+            Verb::ReplaceMeta {
+                version,
+                finalizers,
+                annotations,
+            } => {
+                let mut body = self.document(kind, &key, document, &version).await?;
+                body["metadata"]["finalizers"] = finalizers.into();
+                annotate(&mut body, annotations);
                 self.send(kind, &key, Method::PUT, Part::Object, Some(&body))
                     .await?
             }
@@ -147,19 +152,28 @@ impl Applier {
         Ok(reply)
     }
 
+    /// The whole object, of exactly this version.
     async fn document(
         &self,
         kind: Kind,
         key: &Key,
         cached: Option<&str>,
-    ) -> Result<Option<Value>, ApplyError> {
-        if let Some(document) = cached.and_then(|it| serde_json::from_str(it).ok()) {
-            return Ok(Some(document));
+        version: &Version,
+    ) -> Result<Value, ApplyError> {
+        let document = match cached.and_then(|it| serde_json::from_str(it).ok()) {
+            Some(document) => document,
+            None => match self.get(kind, key).await? {
+                Reply::Object(object) => object,
+                Reply::Absent => {
+                    return Err(ApplyError::Gone(format!("{} {key}", kind_name(kind))));
+                }
+            },
+        };
+        // A document of another version is another object than was decided on.
+        if document["metadata"]["resourceVersion"].as_str() != Some(&version.to_string()) {
+            return Err(ApplyError::Conflict(format!("{} {key}", kind_name(kind))));
         }
-        match self.get(kind, key).await? {
-            Reply::Object(object) => Ok(Some(object)),
-            Reply::Absent => Ok(None),
-        }
+        Ok(document)
     }
 
     async fn get(&self, kind: Kind, key: &Key) -> Result<Reply, ApplyError> {
@@ -225,6 +239,19 @@ impl Applier {
     }
 }
 
+fn annotate(body: &mut Value, annotations: Vec<(&'static str, Option<String>)>) {
+    for (name, value) in annotations {
+        match value {
+            Some(value) => body["metadata"]["annotations"][name] = value.into(),
+            None => {
+                if let Some(all) = body["metadata"]["annotations"].as_object_mut() {
+                    all.remove(name);
+                }
+            }
+        }
+    }
+}
+
 /// The server answers a stale `resourceVersion` with 409, a failed JSON-patch test with 422.
 fn classify(error: kube::Error, kind: Kind, key: &Key, what: String) -> ApplyError {
     let object = || format!("{} {key}", kind_name(kind));
@@ -258,6 +285,7 @@ pub(crate) const fn kind_name(kind: Kind) -> &'static str {
         Kind::GroupContent => "VolumeGroupSnapshotContent",
         Kind::Claim => "PersistentVolumeClaim",
         Kind::Volume => "PersistentVolume",
+        Kind::AttributesClass => "VolumeAttributesClass",
     }
 }
 
@@ -267,6 +295,7 @@ pub(crate) const fn api_version(kind: Kind) -> &'static str {
         Kind::Snapshot | Kind::Content => tintype_api::API_VERSION,
         Kind::Group | Kind::GroupContent => tintype_api::GROUP_API_VERSION,
         Kind::Claim | Kind::Volume => "v1",
+        Kind::AttributesClass => "storage.k8s.io/v1",
     }
 }
 
@@ -288,5 +317,6 @@ fn collection(kind: Kind, key: &Key) -> String {
         ),
         Kind::Claim => format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"),
         Kind::Volume => "/api/v1/persistentvolumes".to_owned(),
+        Kind::AttributesClass => "/apis/storage.k8s.io/v1/volumeattributesclasses".to_owned(),
     }
 }

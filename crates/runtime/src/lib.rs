@@ -38,7 +38,8 @@ pub use duration::{DurationError, GoDuration};
 pub use event::{Events, Recorder};
 pub use http::HttpError;
 pub use metrics::{
-    CallMetrics, LeaderMetrics, Metrics, MetricsError, Operation, Operations, SnapshotType,
+    CallMetrics, LeaderMetrics, Metrics, MetricsError, Operation, Operations, ProvisionMetrics,
+    SnapshotType,
 };
 pub use pass::{Engine, Machine};
 pub use queue::Queue;

@@ -9,6 +9,7 @@ mod leader;
 mod machine;
 mod operations;
 mod process;
+mod provision;
 mod queue;
 mod requests;
 
@@ -20,6 +21,7 @@ use prometheus::{IntGauge, Registry, TextEncoder};
 pub use calls::CallMetrics;
 pub use leader::LeaderMetrics;
 pub use operations::{Operation, Operations, SnapshotType};
+pub use provision::ProvisionMetrics;
 
 use machine::MachineVecs;
 pub(crate) use machine::{MachineMetrics, Outcome};
@@ -110,6 +112,11 @@ impl Metrics {
     /// How long users wait for a snapshot to be made or to go.
     pub fn operations(&self) -> Result<Arc<Operations>, MetricsError> {
         Operations::new(self.registry()).map(Arc::new)
+    }
+
+    /// How many volumes are made and deleted, and how long that takes.
+    pub fn volumes(&self) -> Result<ProvisionMetrics, MetricsError> {
+        ProvisionMetrics::new(self.registry())
     }
 
     /// Whether this process holds the lease.

@@ -3,66 +3,59 @@
 
 mod args;
 mod caches;
+mod calls;
 mod claims;
+mod documents;
+mod places;
+mod rows;
+mod setup;
 mod sources;
 mod volumes;
+mod wire;
 
 use std::sync::Arc;
 
-use anyhow::bail;
 use kube::Client;
 use tintype_api::names::provisioner_lease;
-use tintype_core::claim;
+use tintype_core::claim::{self, Settings};
 use tintype_core::retry::Schedule;
-use tintype_csi::v1::controller_service_capability::rpc::Type as Capability;
 use tintype_runtime::flags::labels;
-use tintype_runtime::gates::{CROSS_NAMESPACE, Gates};
-use tintype_runtime::{Applier, Clock, Engine, Metrics, Recorder, Role, Work, resync};
+use tintype_runtime::gates::Gates;
+use tintype_runtime::{
+    Applier, Clock, Engine, Metrics, ProvisionMetrics, Recorder, Role, Tasks, Work, resync,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::driver::{self, Driver};
 use crate::memory::Remembered;
 
-pub use args::Args;
+pub use args::{Args, CapacityFlags, NodeFlags, RemovedFlags};
 use caches::{Caches, Queues};
+use documents::Documents;
+use setup::Beside;
 
 /// Name of the role.
 const ROLE: &str = "csi-provisioner";
 
 /// Runs the sidecar until `shutdown`, or until the driver is lost.
 pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let Args {
-        kubeconfig: _, // Read by whoever made the client.
-        csi_address,
-        timeout,
-        worker_threads,
-        resync_period,
-        retry_interval_start,
-        retry_interval_max,
-        prevent_volume_mode_conversion,
-        leader_election_labels,
-        metrics_address,
-        feature_gates,
-        role,
-    } = args;
-    check(&Gates::merged(feature_gates))?;
-    let role = Role::open(ROLE, role, &metrics_address, client, shutdown.clone()).await?;
+    setup::check(&args)?;
+    let gates = Gates::merged(args.feature_gates.clone());
+    gates.tell();
+    let flags = args.role.clone();
+    let role = Role::open(ROLE, flags, &args.metrics_address, client, shutdown.clone()).await?;
     let (client, clock) = (role.client.clone(), role.clock);
-    let calls = role.metrics.calls()?;
-    let Some(driver) = driver::meet(&csi_address, timeout.0, calls, &shutdown).await? else {
+    let (address, calls) = (&args.csi_address, role.metrics.calls()?);
+    let Some(driver) = driver::meet(address, args.timeout.0, calls, &shutdown).await? else {
         return Ok(());
     };
-    let capabilities = driver.client.controller_get_capabilities().await?;
-    if !capabilities.has(Capability::CreateDeleteVolume) {
-        bail!(
-            "CSI driver {} does not make volumes (no CREATE_DELETE_VOLUME); it needs no provisioner",
-            driver.name
-        );
-    }
-
-    let caches = Caches::new();
+    let beside = Beside::ask(&driver, &args.node).await?;
+    let settings = Arc::new(beside.settings(&driver, &args, &gates));
+    let caches = Caches::new(beside.also(&driver, &gates, args.capacity.enable_capacity));
     let queues = Queues::default();
+    role.metrics.work_queue("claims", &queues.claims)?;
+    role.metrics.work_queue("volumes", &queues.volumes)?;
     caches.wake(&queues);
     let mut tasks = caches.watch(&client, &shutdown);
     tokio::select! {
@@ -73,53 +66,30 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     }
     info!(driver = %driver.name, claims = caches.claims.len(), "caches are filled");
     role.is_ready();
-    let (lease, labels) = (
-        provisioner_lease(&driver.name),
-        labels(leader_election_labels),
-    );
+    let lease = provisioner_lease(&driver.name);
+    let labels = labels(args.leader_election_labels.clone());
     let Some(term) = driver::unless_lost(&driver, role.lead(&lease, labels)).await?? else {
         return Ok(());
     };
 
-    let identity = format!(
-        "{}-{}-{}",
-        clock.wall().0,
-        rand::random::<u16>(),
-        driver.name
-    );
+    let identity = identity(&driver, &beside, clock);
     let component = format!("{}_{identity}", driver.name);
     let (recorder, events) = Recorder::start(client.clone(), &component, clock);
     let base = Base {
         caches,
+        client: client.clone(),
         driver: driver.clone(),
         recorder: recorder.clone(),
         clock,
-        schedule: crate::schedule(retry_interval_start, retry_interval_max),
+        schedule: crate::schedule(args.retry_interval_start, args.retry_interval_max),
+        stirred: Arc::new(|_| {}),
     };
-    let (cache, queue) = (base.caches.claims.clone(), queues.claims.clone());
-    let looks = resync(cache, queue, resync_period.0, shutdown.clone());
-    tasks.spawn("resync of claims", looks);
-    let (cache, queue) = (base.caches.volumes.clone(), queues.volumes.clone());
-    let looks = resync(cache, queue, resync_period.0, shutdown);
-    tasks.spawn("resync of volumes", looks);
-    let memory = Remembered::with_doubts(&role.metrics, |it: &claim::Memory| {
-        it.outcome == claim::Outcome::Uncertain
-    })?;
-    let claims = claims::Claims {
-        base: base.clone(),
-        identity,
-        prevent_mode_change: prevent_volume_mode_conversion,
-        snapshots: capabilities.has(Capability::CreateDeleteSnapshot),
-        memory,
-    };
-    let engines = run_engines(
-        base,
-        claims,
-        &queues,
-        Applier::new(client, recorder),
-        &role.metrics,
-        (worker_threads, term.end().clone()),
-    );
+    look_again(&mut tasks, &base, &queues, &args, &shutdown);
+    let machines = Machines::new(&base, &beside, (settings, identity), &args, &role.metrics)?;
+    let applier = Applier::new(client, recorder);
+    let threads = (args.worker_threads, args.cloning_protection_threads);
+    let end = term.end().clone();
+    let engines = machines.run(&base, &queues, applier, &role.metrics, threads, end);
     let work = Work {
         term,
         tasks,
@@ -128,50 +98,135 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     work.run(engines, driver.lost()).await
 }
 
-/// Refuses features that are not there.
-fn check(gates: &Gates) -> anyhow::Result<()> {
-    gates.tell();
-    if gates.enabled(CROSS_NAMESPACE) {
-        bail!("the feature {CROSS_NAMESPACE} is not supported yet; take the gate out");
+/// Upstream's: time, a number, the driver; with one provisioner on each node, the node.
+fn identity(driver: &Driver, beside: &Beside, clock: Clock) -> String {
+    let number = rand::random::<u16>();
+    let identity = format!("{}-{number}-{}", clock.wall().0, driver.name);
+    match &beside.node {
+        Some(own) => format!("{identity}-{}", own.name),
+        None => identity,
     }
-    Ok(())
 }
 
 /// What every machine of this role stands on.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Base {
     caches: Arc<Caches>,
+    client: Client,
     driver: Driver,
     recorder: Recorder,
     clock: Clock,
     schedule: Schedule,
+    /// Told that a volume of this class was made or removed: there is less room, or more.
+    stirred: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
-async fn run_engines(
-    base: Base,
-    claims: claims::Claims,
+/// Objects are looked at from time to time even though nothing changed.
+fn look_again(
+    tasks: &mut Tasks,
+    base: &Base,
     queues: &Queues,
-    applier: Applier,
-    metrics: &Metrics,
-    (workers, end): (usize, CancellationToken),
+    args: &Args,
+    shutdown: &CancellationToken,
 ) {
-    let (clock, schedule) = (base.clock, base.schedule);
-    let sources = sources::Sources {
-        caches: base.caches.clone(),
-    };
-    let volumes = volumes::Volumes {
-        base,
-        memory: Remembered::default(),
-    };
-    let queue = queues.claims.clone();
-    let claims = Engine::new(claims, queue, applier.clone(), clock, schedule, metrics);
-    let queue = queues.volumes.clone();
-    let volumes = Engine::new(volumes, queue, applier.clone(), clock, schedule, metrics);
-    let queue = queues.sources.clone();
-    let sources = Engine::new(sources, queue, applier, clock, schedule, metrics);
-    tokio::join!(
-        claims.run(workers, end.clone()),
-        volumes.run(workers, end.clone()),
-        sources.run(1, end.clone()),
+    let (caches, period) = (&base.caches, args.resync_period.0);
+    let (cache, queue) = (caches.claims.clone(), queues.claims.clone());
+    tasks.spawn(
+        "resync of claims",
+        resync(cache, queue, period, shutdown.clone()),
     );
+    let (cache, queue) = (caches.volumes.clone(), queues.volumes.clone());
+    tasks.spawn(
+        "resync of volumes",
+        resync(cache, queue, period, shutdown.clone()),
+    );
+    let (cache, queue) = (caches.snapshots.clone(), queues.snapshots.clone());
+    let period = args.snapshot_orphan_sweep_interval.0;
+    tasks.spawn(
+        "resync of snapshots",
+        resync(cache, queue, period, shutdown.clone()),
+    );
+}
+
+/// All machines of the role.
+struct Machines {
+    claims: claims::Claims,
+    volumes: volumes::Volumes,
+    snapshots: sources::Snapshots,
+    sources: sources::Sources,
+}
+
+impl Machines {
+    fn new(
+        base: &Base,
+        beside: &Beside,
+        (settings, identity): (Arc<Settings>, String),
+        args: &Args,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Self> {
+        let counts: ProvisionMetrics = metrics.volumes()?;
+        let documents = Documents::default();
+        let memory = Remembered::with_doubts(metrics, |it: &claim::Memory| {
+            it.outcome == claim::Outcome::Uncertain
+        })?;
+        let node = &args.node;
+        let lots = crate::schedule(
+            node.node_deployment_base_delay,
+            node.node_deployment_max_delay,
+        );
+        let driver = &base.driver.name;
+        Ok(Self {
+            claims: claims::Claims {
+                base: base.clone(),
+                identity,
+                settings,
+                memory,
+                calls: std::sync::Mutex::default(),
+                documents: documents.clone(),
+                metrics: counts.clone(),
+                lots,
+            },
+            volumes: volumes::Volumes {
+                base: base.clone(),
+                memory: Remembered::default(),
+                metrics: counts,
+                here: beside.node.as_ref().map(|it| Arc::new(it.topology.clone())),
+            },
+            snapshots: sources::Snapshots {
+                caches: base.caches.clone(),
+                driver: driver.clone(),
+                documents,
+            },
+            sources: sources::Sources {
+                caches: base.caches.clone(),
+                driver: driver.clone(),
+            },
+        })
+    }
+
+    async fn run(
+        self,
+        base: &Base,
+        queues: &Queues,
+        applier: Applier,
+        metrics: &Metrics,
+        (workers, copies): (usize, usize),
+        end: CancellationToken,
+    ) {
+        let (clock, schedule) = (base.clock, base.schedule);
+        let (queue, to) = (queues.claims.clone(), applier.clone());
+        let claims = Engine::new(self.claims, queue, to, clock, schedule, metrics);
+        let (queue, to) = (queues.volumes.clone(), applier.clone());
+        let volumes = Engine::new(self.volumes, queue, to, clock, schedule, metrics);
+        let (queue, to) = (queues.snapshots.clone(), applier.clone());
+        let snapshots = Engine::new(self.snapshots, queue, to, clock, schedule, metrics);
+        let (queue, to) = (queues.sources.clone(), applier);
+        let sources = Engine::new(self.sources, queue, to, clock, schedule, metrics);
+        tokio::join!(
+            claims.run(workers, end.clone()),
+            volumes.run(workers, end.clone()),
+            snapshots.run(1, end.clone()),
+            sources.run(copies, end.clone()),
+        );
+    }
 }

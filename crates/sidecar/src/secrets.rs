@@ -7,6 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tintype_core::object::SecretRef;
+use tintype_core::secret::Secret as Named;
 use tintype_runtime::Chain;
 
 /// Why there are no secrets to call with.
@@ -17,6 +18,9 @@ pub(crate) enum SecretError {
         "Secret {0} does not exist; create it, or take the deletion-secret annotations off the content"
     )]
     Missing(String),
+    /// One that a storage class names does not exist.
+    #[error("Secret {0}, which the StorageClass names, does not exist; create it")]
+    MissingOfClass(String),
     /// The reference is incomplete.
     #[error("the deletion-secret annotations name no Secret: name or namespace is empty")]
     Unnamed,
@@ -92,10 +96,35 @@ pub(crate) async fn read(
     if namespace.is_empty() || name.is_empty() {
         return Err(SecretError::Unnamed);
     }
+    match get(client, namespace, name).await? {
+        Some(values) => Ok(values),
+        None => Err(SecretError::Missing(format!("{namespace}/{name}"))),
+    }
+}
+
+/// The same, of a Secret that the parameters of a storage class name.
+pub(crate) async fn of_class(
+    client: &Client,
+    named: Option<&Named>,
+) -> Result<BTreeMap<String, String>, SecretError> {
+    let Some(Named { namespace, name }) = named else {
+        return Ok(BTreeMap::new());
+    };
+    match get(client, namespace, name).await? {
+        Some(values) => Ok(values),
+        None => Err(SecretError::MissingOfClass(format!("{namespace}/{name}"))),
+    }
+}
+
+async fn get(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<BTreeMap<String, String>>, SecretError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = match api.get_opt(name).await {
         Ok(Some(secret)) => secret,
-        Ok(None) => return Err(SecretError::Missing(format!("{namespace}/{name}"))),
+        Ok(None) => return Ok(None),
         Err(error) => {
             return Err(SecretError::Unreadable {
                 name: format!("{namespace}/{name}"),
@@ -104,12 +133,14 @@ pub(crate) async fn read(
         }
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(secret
-        .data
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(key, value)| (key, text(&value.0)))
-        .collect())
+    Ok(Some(
+        secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, value)| (key, text(&value.0)))
+            .collect(),
+    ))
 }
 
 #[cfg(test)]

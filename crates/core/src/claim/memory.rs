@@ -3,31 +3,55 @@
 use std::sync::Arc;
 
 use super::complaint::Complaint;
-use super::render::{Request, Volume};
+use super::render::Volume;
+use super::request::Request;
 use crate::Time;
+use crate::object::Uid;
 use crate::retry::{Backoff, Schedule};
+
+/// How long a call that no retry can help is left alone, unless the class is another one then:
+/// external-provisioner's five minutes.
+const INFEASIBLE: u64 = 300_000;
 
 /// What the last `CreateVolume` came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Outcome {
-    /// Nothing was called since the process started.
+    /// Nothing is known since the process started.
     #[default]
     None,
+    /// The driver has not answered yet.
+    Calling,
     /// The volume exists.
     Created,
-    /// The call surely had no effect.
-    Refused,
     /// The call may have had an effect.
     Uncertain,
-    /// Something was missing before the call could be made.
-    NotCalled,
+    /// Surely nothing is on storage: not called, refused, or removed again.
+    Nothing,
+}
+
+/// On each node: when the claim may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Turn {
+    /// No lot was drawn.
+    #[default]
+    None,
+    /// Not yet.
+    Waits,
+    /// Now, if there is room.
+    Due,
+    /// Now, and there is room.
+    HasRoom,
 }
 
 /// Everything remembered about one claim.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
+    /// Uid of the claim all this is about.
+    pub of: Uid,
     /// What the last call came to.
     pub outcome: Outcome,
+    /// When the driver was called last.
+    pub began: Time,
     /// When the driver may be called again.
     pub backoff: Backoff,
     /// What was asked for: repeated to the letter while the outcome is uncertain.
@@ -40,19 +64,57 @@ pub struct Memory {
     pub said: bool,
     /// The complaint that was told last, while it lasts.
     pub said_complaint: Option<Complaint>,
+    /// It was told that somebody else is to fill it.
+    pub populator_told: bool,
+    /// The driver has no room where it was asked to make it.
+    pub exhausted: bool,
+    /// It is to be made where its source is, wherever the pod was placed.
+    pub at_source: bool,
+    /// The class under which the driver said that it can never be made.
+    pub infeasible: Option<Uid>,
+    /// The server will not have a finalizer on the source.
+    pub unprotectable: bool,
+    /// On each node: lots drawn for it.
+    pub lots: Backoff,
+    /// A lot was drawn, and the driver says there is room.
+    pub turn: Turn,
 }
 
 impl Memory {
+    /// There may be something on storage that nothing else in this process tells of.
+    pub const fn in_debt(&self) -> bool {
+        match self.outcome {
+            Outcome::Calling | Outcome::Created | Outcome::Uncertain => true,
+            Outcome::None | Outcome::Nothing => false,
+        }
+    }
+
+    /// The claim is marked now, so nothing was called under this mark yet.
+    pub fn folded_mark(&mut self) {
+        if self.outcome == Outcome::None {
+            self.outcome = Outcome::Nothing;
+        }
+    }
+
     /// The driver made the volume.
     pub fn folded_created(&mut self, volume: Volume) {
         self.outcome = Outcome::Created;
         self.volume = Some(Arc::new(volume));
         self.failure = None;
         self.said = false;
+        self.said_complaint = None;
         self.backoff.succeeded();
     }
 
-    /// The call failed.
+    /// The volume that nobody wants is gone.
+    pub fn folded_removed(&mut self) {
+        self.outcome = Outcome::Nothing;
+        self.volume = None;
+        self.request = None;
+        self.backoff.succeeded();
+    }
+
+    /// The call failed: [`Outcome::Nothing`] if it surely had no effect.
     pub fn folded_failure(
         &mut self,
         outcome: Outcome,
@@ -61,15 +123,50 @@ impl Memory {
         schedule: Schedule,
         dice: u8,
     ) {
-        // What may have been made stays in doubt until the driver says what became of it.
-        if self.outcome != Outcome::Uncertain || outcome != Outcome::NotCalled {
-            self.outcome = outcome;
-        }
+        self.outcome = outcome;
         if self.failure.as_deref() != Some(failure) {
             self.failure = Some(failure.into());
             self.said = false;
         }
+        self.said_complaint = None;
         self.backoff.failed(now, schedule, dice);
+    }
+
+    /// Something the call needs was missing; what is in doubt stays so.
+    pub fn folded_not_called(&mut self, failure: &str, now: Time, schedule: Schedule, dice: u8) {
+        self.folded_failure(self.outcome, failure, now, schedule, dice);
+    }
+
+    /// The driver said that it can never make this (`InvalidArgument`): it is left alone for long.
+    pub fn folded_infeasible(&mut self, class: Uid, now: Time) {
+        self.infeasible = Some(class);
+        self.backoff.later(now, INFEASIBLE);
+    }
+
+    /// The driver has no room where it was asked to make it.
+    pub fn folded_exhausted(&mut self, source_elsewhere: bool) {
+        if source_elsewhere && !self.at_source {
+            self.at_source = true;
+            self.backoff.succeeded();
+        } else {
+            self.at_source = false;
+            self.exhausted = true;
+        }
+    }
+
+    /// On each node: a lot was drawn; the claim may be taken after a random part of a delay that
+    /// doubles each time.
+    pub fn folded_lot(&mut self, now: Time, schedule: Schedule, dice: u8) {
+        self.lots.failed(now, schedule, 0);
+        let longest = self.lots.remaining(now);
+        self.lots.later(now, longest / 255 * u64::from(dice));
+        self.turn = Turn::Waits;
+    }
+
+    /// The scheduler chooses again.
+    pub fn folded_rescheduled(&mut self) {
+        self.exhausted = false;
+        self.said_complaint = None;
     }
 
     /// Removing the orphan failed.
@@ -79,7 +176,10 @@ impl Memory {
 
     /// What was told was told.
     pub fn folded_complaint(&mut self, complaint: Complaint) {
-        self.said_complaint = Some(complaint);
-        self.said = true;
+        if complaint == Complaint::Driver {
+            self.said = true;
+        } else {
+            self.said_complaint = Some(complaint);
+        }
     }
 }

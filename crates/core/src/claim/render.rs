@@ -1,4 +1,4 @@
-//! Turns a step and what was seen into the exact write, and a claim into the call for its volume.
+//! Turns a step and what was seen into the exact write.
 //!
 //! Does not decide and does not send.
 
@@ -8,43 +8,15 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tintype_api::{Reason, keys};
 
-use super::facts::{Sighting, SourceSight};
+use super::facts::Sighting;
+use super::request::Request;
+use super::source::SourceSight;
 use super::{Complaint, Step};
 use crate::guard;
 use crate::object::{Claim, Key, VolumeMode};
+use crate::secret::Secret;
+use crate::topology::Segments;
 use crate::write::{Event, Kind, Verb, Write};
-
-/// What `CreateVolume` is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// Name: the driver's idempotency key.
-    pub name: String,
-    /// `capacity_range.required_bytes`.
-    pub bytes: u64,
-    /// Raw block or file system.
-    pub mode: VolumeMode,
-    /// `fs_type`, where the class says so.
-    pub fs_type: Option<String>,
-    /// Mount flags of the class.
-    pub mount_options: Vec<String>,
-    /// Access modes of the claim, as Kubernetes spells them.
-    pub access_modes: Vec<String>,
-    /// Parameters of the class, without the reserved ones.
-    pub parameters: BTreeMap<String, String>,
-    /// Where the data comes from.
-    pub source: RequestSource,
-}
-
-/// `volume_content_source`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestSource {
-    /// Starts empty.
-    None,
-    /// A snapshot's handle.
-    Snapshot(String),
-    /// A volume's handle.
-    Volume(String),
-}
 
 /// What the driver made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,74 +28,91 @@ pub struct Volume {
     /// `volume_context`.
     pub context: BTreeMap<String, String>,
     /// `accessible_topology`: one map of segments each.
-    pub topology: Vec<BTreeMap<String, String>>,
-}
-
-const FS_TYPE: &str = "csi.storage.k8s.io/fstype";
-
-/// The call for this claim's volume; none if what it needs is not there.
-pub fn request(seen: &Sighting) -> Option<Request> {
-    let claim = seen.claim.present()?;
-    let class = seen.class.present()?;
-    let source = match &seen.source {
-        SourceSight::None => RequestSource::None,
-        SourceSight::Snapshot { content, .. } => RequestSource::Snapshot(
-            content
-                .present()?
-                .status
-                .as_ref()?
-                .handle
-                .as_deref()?
-                .to_owned(),
-        ),
-        SourceSight::Claim { volume, .. } => {
-            RequestSource::Volume(volume.present()?.csi.as_ref()?.handle.to_string())
-        }
-    };
-    Some(Request {
-        name: Sighting::volume_name(claim),
-        bytes: claim.requested?,
-        mode: claim.mode,
-        fs_type: class
-            .parameters
-            .get(FS_TYPE)
-            .filter(|it| !it.is_empty())
-            .cloned(),
-        mount_options: class.mount_options.clone(),
-        access_modes: claim.access_modes.clone(),
-        parameters: class
-            .parameters
-            .iter()
-            .filter(|(key, _)| !key.starts_with(keys::PARAMETER_PREFIX))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect(),
-        source,
-    })
+    pub topology: Vec<Segments>,
 }
 
 /// The write a step comes to; none for a call to the driver, or if what it needs is not there.
 pub fn render(step: Step, seen: &Sighting, identity: &str) -> Option<Write> {
+    if step == Step::LookUpVolume {
+        return Some(get(Kind::Volume, Key::cluster(seen.volume_name()?)));
+    }
     let claim = seen.claim.present()?;
     match step {
         Step::LookUpContent => match &seen.source {
-            SourceSight::Snapshot { snapshot, .. } => Some(Write {
-                kind: Kind::Content,
-                key: Key::cluster(snapshot.present()?.bound.as_deref()?),
-                verb: Verb::Get,
-                event: None,
-            }),
+            SourceSight::Snapshot { snapshot, .. } => {
+                let name = snapshot.present()?.bound.as_deref()?;
+                Some(get(Kind::Content, Key::cluster(name)))
+            }
             SourceSight::None | SourceSight::Claim { .. } => None,
         },
+        Step::LookUpAttributes => {
+            let name = claim.attributes_class.as_deref()?;
+            Some(get(Kind::AttributesClass, Key::cluster(name)))
+        }
         Step::ProtectSource => match &seen.source {
             SourceSight::Snapshot { snapshot, .. } => Some(guard::with_finalizer(
                 Kind::Snapshot,
                 &snapshot.present()?.meta,
                 keys::FINALIZER_PROVISIONER,
             )),
-            SourceSight::None | SourceSight::Claim { .. } => None,
+            SourceSight::Claim { claim: from, .. } => Some(guard::with_finalizer(
+                Kind::Claim,
+                &from.present()?.meta,
+                keys::FINALIZER_CLONE,
+            )),
+            SourceSight::None => None,
         },
+        Step::Mark => Some(guard::with_finalizer(
+            Kind::Claim,
+            &claim.meta,
+            &seen.settings.mark,
+        )),
+        Step::Unmark => Some(guard::without_finalizer(
+            Kind::Claim,
+            &claim.meta,
+            &seen.settings.mark,
+        )),
+        Step::Reschedule => Some(select(seen, claim, None)),
+        Step::TakeOver => {
+            let node = seen.settings.node.as_ref()?.name.to_string();
+            Some(select(seen, claim, Some(node)))
+        }
         Step::CreateVolume => create_volume(seen, claim, identity),
-        Step::Complain(_) | Step::CreateOnStorage | Step::DeleteOrphan => None,
+        Step::LookUpVolume
+        | Step::Complain(_)
+        | Step::TellPopulator
+        | Step::CreateOnStorage
+        | Step::AwaitDriver
+        | Step::DrawLot
+        | Step::AskCapacity
+        | Step::DeleteOrphan => None,
+    }
+}
+
+const fn get(kind: Kind, key: Key) -> Write {
+    Write {
+        kind,
+        key,
+        verb: Verb::Get,
+        event: None,
+    }
+}
+
+/// Selects a node, or takes the selection back; nothing is in flight then.
+fn select(seen: &Sighting, claim: &Claim, node: Option<String>) -> Write {
+    let finalizers = claim.meta.finalizers.iter();
+    Write {
+        kind: Kind::Claim,
+        key: claim.meta.key.clone(),
+        verb: Verb::ReplaceMeta {
+            version: claim.meta.version.clone(),
+            finalizers: finalizers
+                .filter(|it| ***it != *seen.settings.mark)
+                .map(|it| it.clone().into_owned())
+                .collect(),
+            annotations: vec![(keys::ANNOTATION_SELECTED_NODE, node)],
+        },
+        event: None,
     }
 }
 
@@ -136,6 +125,17 @@ pub fn complaint_event(complaint: Complaint, seen: &Sighting) -> Option<Event> {
         Reason::ProvisioningFailed,
         complaint.text(seen),
     ))
+}
+
+/// The event that says that somebody else is to fill the volume.
+pub fn populator_event(seen: &Sighting) -> Option<Event> {
+    let claim = seen.claim.present()?;
+    let source = claim.source.as_ref()?;
+    let message = format!(
+        "A volume populator for kind {} is expected to fill the volume.",
+        source.kind_text
+    );
+    Some(event(claim, false, Reason::Provisioning, message))
 }
 
 fn event(claim: &Claim, warning: bool, reason: Reason, message: String) -> Event {
@@ -152,29 +152,15 @@ fn event(claim: &Claim, warning: bool, reason: Reason, message: String) -> Event
 
 /// Spec restore 6.4.
 fn create_volume(seen: &Sighting, claim: &Claim, identity: &str) -> Option<Write> {
-    let class = seen.class.present()?;
     let made: &Arc<Volume> = seen.memory.volume.as_ref()?;
     let request = seen.memory.request.as_ref()?;
-    let name = Sighting::volume_name(claim);
-    let mut attributes: BTreeMap<String, String> = made.context.clone();
-    attributes.insert(
-        keys::ATTRIBUTE_PROVISIONER_IDENTITY.to_owned(),
-        identity.to_owned(),
-    );
-    let mut csi = json!({
-        "driver": &*seen.driver,
-        "volumeHandle": made.handle,
-        "volumeAttributes": attributes,
-    });
-    if let (VolumeMode::Filesystem, Some(fs_type)) = (request.mode, &request.fs_type) {
-        csi["fsType"] = fs_type.as_str().into();
-    }
+    let object = &request.object;
     let mut spec = json!({
         "capacity": {"storage": tintype_api::quantity::print_bytes(made.capacity)},
-        "accessModes": claim.access_modes,
-        "volumeMode": claim.mode.as_str(),
-        "persistentVolumeReclaimPolicy": if class.retain { "Retain" } else { "Delete" },
-        "storageClassName": class.meta.key.name,
+        "accessModes": object.access_modes,
+        "volumeMode": request.mode.as_str(),
+        "persistentVolumeReclaimPolicy": object.reclaim,
+        "storageClassName": object.class,
         "claimRef": {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
@@ -183,43 +169,100 @@ fn create_volume(seen: &Sighting, claim: &Claim, identity: &str) -> Option<Write
             "uid": claim.meta.uid.to_string(),
             "resourceVersion": claim.meta.version.to_string(),
         },
-        "csi": csi,
+        "csi": csi(seen, request, made, identity),
     });
     if !request.mount_options.is_empty() {
         spec["mountOptions"] = json!(request.mount_options);
     }
+    if let Some(class) = &object.attributes_class {
+        spec["volumeAttributesClassName"] = class.as_str().into();
+    }
     if let Some(affinity) = node_affinity(&made.topology) {
         spec["nodeAffinity"] = affinity;
     }
-    let mut write = Write {
-        kind: Kind::Volume,
-        key: Key::cluster(name.as_str()),
-        verb: Verb::Create(json!({
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {
-                "name": name,
-                "finalizers": [keys::FINALIZER_VOLUME],
-                "annotations": {
-                    keys::ANNOTATION_PROVISIONED_BY: &*seen.driver,
-                    keys::ANNOTATION_VOLUME_DELETION_SECRET_NAME: "",
-                    keys::ANNOTATION_VOLUME_DELETION_SECRET_NAMESPACE: "",
-                },
-            },
-            "spec": spec,
-        })),
-        event: None,
+    // Where the storage stays there is nothing to hold the object for.
+    let finalizers: &[&str] = if object.reclaim == "Delete" {
+        &[keys::FINALIZER_VOLUME]
+    } else {
+        &[]
     };
-    write.event = Some(event(
-        claim,
-        false,
-        Reason::ProvisioningSucceeded,
-        format!("Volume {name} is made."),
-    ));
-    Some(write)
+    let document = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {
+            "name": request.name,
+            "finalizers": finalizers,
+            "annotations": annotations(seen, request),
+        },
+        "spec": spec,
+    });
+    Some(Write {
+        kind: Kind::Volume,
+        key: Key::cluster(request.name.as_str()),
+        verb: Verb::Create(document),
+        event: Some(event(
+            claim,
+            false,
+            Reason::ProvisioningSucceeded,
+            format!("Volume {} is made.", request.name),
+        )),
+    })
 }
 
-fn node_affinity(topology: &[BTreeMap<String, String>]) -> Option<Value> {
+fn annotations(seen: &Sighting, request: &Request) -> BTreeMap<&'static str, String> {
+    let secrets = &request.object.secrets;
+    let deletion = secrets.provisioner.clone().unwrap_or_default();
+    let mut all = BTreeMap::from([
+        (
+            keys::ANNOTATION_PROVISIONED_BY,
+            seen.settings.driver.to_string(),
+        ),
+        (keys::ANNOTATION_VOLUME_DELETION_SECRET_NAME, deletion.name),
+        (
+            keys::ANNOTATION_VOLUME_DELETION_SECRET_NAMESPACE,
+            deletion.namespace,
+        ),
+    ]);
+    if let Some(secret) = secrets.modify.clone() {
+        all.insert(keys::ANNOTATION_MODIFY_SECRET_NAME, secret.name);
+        all.insert(keys::ANNOTATION_MODIFY_SECRET_NAMESPACE, secret.namespace);
+    }
+    all
+}
+
+fn csi(seen: &Sighting, request: &Request, made: &Volume, identity: &str) -> Value {
+    let mut attributes: BTreeMap<String, String> = made.context.clone();
+    // What the driver says under this key counts, as upstream has it.
+    attributes
+        .entry(keys::ATTRIBUTE_PROVISIONER_IDENTITY.to_owned())
+        .or_insert_with(|| identity.to_owned());
+    let mut csi = json!({
+        "driver": &*seen.settings.driver,
+        "volumeHandle": made.handle,
+        "volumeAttributes": attributes,
+    });
+    if let (VolumeMode::Filesystem, Some(fs_type)) = (request.mode, &request.fs_type) {
+        csi["fsType"] = fs_type.as_str().into();
+    }
+    if request.object.read_only {
+        csi["readOnly"] = true.into();
+    }
+    let secrets = &request.object.secrets;
+    for (field, secret) in [
+        ("controllerPublishSecretRef", &secrets.publish),
+        ("nodeStageSecretRef", &secrets.node_stage),
+        ("nodePublishSecretRef", &secrets.node_publish),
+        ("controllerExpandSecretRef", &secrets.expand),
+        ("nodeExpandSecretRef", &secrets.node_expand),
+    ] {
+        if let Some(Secret { namespace, name }) = secret {
+            csi[field] = json!({"name": name, "namespace": namespace});
+        }
+    }
+    csi
+}
+
+fn node_affinity(topology: &[Segments]) -> Option<Value> {
     let terms: Vec<Value> = topology
         .iter()
         .filter(|segments| !segments.is_empty())

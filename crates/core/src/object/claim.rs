@@ -66,6 +66,10 @@ pub struct Claim {
     pub has_selector: bool,
     /// Where the data comes from.
     pub source: Option<Box<DataSource>>,
+    /// The node its first consumer was placed on: the selected-node annotation.
+    pub selected_node: Option<Box<str>>,
+    /// `spec.volumeAttributesClassName`, if not empty.
+    pub attributes_class: Option<Box<str>>,
 }
 
 impl Claim {
@@ -117,6 +121,13 @@ impl Claim {
                 .unwrap_or_default(),
             has_selector: spec.is_some_and(|it| it.selector.is_some()),
             source: data_source(object, &meta).map(Box::new),
+            selected_node: entry(annotations, tintype_api::keys::ANNOTATION_SELECTED_NODE)
+                .filter(|it| !it.is_empty())
+                .map(Box::from),
+            attributes_class: spec
+                .and_then(|it| it.volume_attributes_class_name.as_deref())
+                .filter(|it| !it.is_empty())
+                .map(Box::from),
             meta,
         }
     }

@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 
-use super::{Affinity, Key, Meta, Uid, entry};
+use super::{Affinity, Key, Meta, SecretRef, Uid, entry};
+use crate::topology::Segments;
 
 /// `spec.volumeMode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +35,8 @@ impl VolumeMode {
 /// `status.phase`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VolumePhase {
+    /// A claim has it.
+    Bound,
     /// Its claim is gone.
     Released,
     /// An earlier deletion failed.
@@ -81,6 +84,12 @@ pub struct Volume {
     pub capacity: Option<u64>,
     /// `spec.nodeAffinity.required`.
     pub affinity: Option<Box<Affinity>>,
+    /// `spec.storageClassName`, if not empty.
+    pub class: Option<Box<str>>,
+    /// The deletion-secret annotations; both values may be empty.
+    pub secret: Option<Box<SecretRef>>,
+    /// From where it can be reached (`spec.nodeAffinity`); empty: from everywhere.
+    pub reach: Box<[Segments]>,
 }
 
 impl Volume {
@@ -107,6 +116,7 @@ impl Volume {
                 .and_then(|it| it.volume_mode.as_deref())
                 .map(|text| VolumeMode::parse(Some(text))),
             phase: match phase {
+                Some("Bound") => VolumePhase::Bound,
                 Some("Released") => VolumePhase::Released,
                 Some("Failed") => VolumePhase::Failed,
                 Some(_) | None => VolumePhase::Other,
@@ -123,6 +133,12 @@ impl Volume {
                 .and_then(|it| it.capacity.as_ref())
                 .and_then(|it| it.get("storage"))
                 .and_then(|it| tintype_api::quantity::parse_bytes(&it.0)),
+            class: spec
+                .and_then(|it| it.storage_class_name.as_deref())
+                .filter(|it| !it.is_empty())
+                .map(Box::from),
+            secret: deletion_secret(object),
+            reach: reach(object),
         }
     }
 
@@ -132,4 +148,45 @@ impl Volume {
             .as_ref()
             .is_some_and(|it| it.key == *key && (it.uid.is_empty() || it.uid == *uid))
     }
+}
+
+fn deletion_secret(object: &PersistentVolume) -> Option<Box<SecretRef>> {
+    let annotations = object.metadata.annotations.as_ref();
+    let name = entry(
+        annotations,
+        tintype_api::keys::ANNOTATION_VOLUME_DELETION_SECRET_NAME,
+    )?;
+    let namespace = entry(
+        annotations,
+        tintype_api::keys::ANNOTATION_VOLUME_DELETION_SECRET_NAMESPACE,
+    )?;
+    Some(Box::new(SecretRef {
+        namespace: namespace.into(),
+        name: name.into(),
+    }))
+}
+
+/// The terms that only say `KEY in VALUE`, as provisioners write them.
+fn reach(object: &PersistentVolume) -> Box<[Segments]> {
+    let affinity = object
+        .spec
+        .as_ref()
+        .and_then(|it| it.node_affinity.as_ref());
+    let terms = affinity
+        .and_then(|it| it.required.as_ref())
+        .map(|it| it.node_selector_terms.as_slice())
+        .unwrap_or_default();
+    terms
+        .iter()
+        .filter_map(|term| {
+            let expressions = term.match_expressions.iter().flatten();
+            expressions
+                .map(|it| match (it.operator.as_str(), it.values.as_deref()) {
+                    ("In", Some([value])) => Some((it.key.clone(), value.clone())),
+                    (_, _) => None,
+                })
+                .collect::<Option<Segments>>()
+        })
+        .filter(|it| !it.is_empty())
+        .collect()
 }

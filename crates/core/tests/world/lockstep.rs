@@ -373,7 +373,7 @@ impl Lockstep {
             Kind::Snapshot => &mut self.snapshots,
             Kind::Content => &mut self.contents,
             Kind::Claim => &mut self.claims,
-            Kind::Volume | Kind::Group | Kind::GroupContent => return,
+            Kind::Volume | Kind::Group | Kind::GroupContent | Kind::AttributesClass => return,
         };
         match object {
             Some(object) => rows.insert(write.key.name.to_string(), object),

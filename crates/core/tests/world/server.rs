@@ -31,6 +31,7 @@ const fn number(kind: Kind) -> u8 {
         Kind::Volume => 3,
         Kind::Group => 4,
         Kind::GroupContent => 5,
+        Kind::AttributesClass => 6,
     }
 }
 
@@ -104,6 +105,8 @@ impl Server {
                 next["metadata"]["finalizers"] = json!(finalizers);
                 self.replace(kind, &current, next)
             }
+            // Only the provisioner's; its worlds are elsewhere.
+            Verb::ReplaceMeta { .. } => panic!("not of these machines: {write:?}"),
             Verb::Delete { uid, version } => {
                 let Some(mut object) = current else {
                     return Ok(None);

@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, exponential_buckets,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry,
+    exponential_buckets,
 };
 
 use super::{MetricsError, Refresh, registered};
@@ -95,20 +95,18 @@ pub(super) fn work_queue(
     name: &str,
     queue: &Arc<Queue>,
 ) -> Result<Refresh, MetricsError> {
+    // A constant label, so that each of several queues of a role registers its own.
+    let of = |suffix: &str, help: &str| options(suffix, help).const_label("name", name);
     let counter = |suffix: &str, help: &str| -> Result<IntCounter, MetricsError> {
-        let options = options(suffix, help);
-        let counters = registered(registry, IntCounterVec::new(options, &["name"]))?;
-        Ok(counters.with_label_values(&[name]))
+        registered(registry, IntCounter::with_opts(of(suffix, help)))
     };
     let histogram = |suffix: &str, help: &str| -> Result<Histogram, MetricsError> {
-        let options = HistogramOpts::from(options(suffix, help));
+        let options = HistogramOpts::from(of(suffix, help));
         let options = options.buckets(exponential_buckets(10e-9, 10.0, 10)?);
-        let histograms = registered(registry, HistogramVec::new(options, &["name"]))?;
-        Ok(histograms.with_label_values(&[name]))
+        registered(registry, Histogram::with_opts(options))
     };
     let gauge = |suffix: &str, help: &str| -> Result<Gauge, MetricsError> {
-        let gauges = registered(registry, GaugeVec::new(options(suffix, help), &["name"]))?;
-        Ok(gauges.with_label_values(&[name]))
+        registered(registry, Gauge::with_opts(of(suffix, help)))
     };
     queue.count(QueueMetrics {
         adds: counter("adds_total", "Total number of adds handled by workqueue")?,
@@ -125,9 +123,8 @@ pub(super) fn work_queue(
             "How long in seconds processing an item from workqueue takes.",
         )?,
     });
-    let depth = options("depth", "Current depth of workqueue");
-    let depth = registered(registry, IntGaugeVec::new(depth, &["name"]))?;
-    let depth: IntGauge = depth.with_label_values(&[name]);
+    let depth = of("depth", "Current depth of workqueue");
+    let depth = registered(registry, IntGauge::with_opts(depth))?;
     let unfinished = gauge(
         "unfinished_work_seconds",
         "How many seconds of work has done that is in progress and hasn't been observed by work_duration. Large values indicate stuck threads. One can deduce the number of stuck threads by observing the rate at which this increases.",
@@ -163,6 +160,8 @@ mod tests {
         metrics
             .work_queue("csi-snapshotter-content", &queue)
             .unwrap();
+        let another = Arc::new(Queue::default());
+        metrics.work_queue("claims", &another).unwrap();
         let _machine = metrics.machine("content", &queue);
         for name in ["a", "a", "b"] {
             queue.add(Key::cluster(name));

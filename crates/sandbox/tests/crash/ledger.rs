@@ -49,18 +49,15 @@ struct Entry {
     deletion: Deletion,
     /// Something is made of it: a user who takes it away now gets what they asked for.
     source: bool,
-    /// It was seen finished.
-    finished: bool,
     /// It is not for the workers to delete.
     kept: bool,
 }
 
 impl Entry {
-    /// As for external-provisioner, a claim that goes before its volume is written down, with a kill
-    /// between, leaves the volume: nothing is left that tells of it.
+    /// It may have been asked for only a moment ago: whatever is being made of it goes with it.
     fn may_go(&self) -> bool {
         let stays = self.made.is_some() && self.deletion == Deletion::No;
-        stays && !self.kept && !self.source && (self.finished || self.kind == Kind::Snapshot)
+        stays && !self.kept && !self.source
     }
 }
 
@@ -116,7 +113,6 @@ impl Ledger {
             made: None,
             deletion: Deletion::No,
             source: false,
-            finished: false,
             kept,
         };
         self.entries.insert(name.to_owned(), entry);
@@ -156,13 +152,6 @@ impl Ledger {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.deletion = Deletion::Taken;
         }
-    }
-
-    /// Everything that is there is finished.
-    pub(crate) fn finish(&mut self) {
-        self.entries
-            .values_mut()
-            .for_each(|entry| entry.finished = true);
     }
 
     /// Compares what is there with what was promised, and goes on from what is there.
@@ -250,7 +239,6 @@ mod tests {
                 made,
                 deletion,
                 source: false,
-                finished: true,
                 kept: false,
             };
             ledger.entries.insert(name.to_owned(), entry);

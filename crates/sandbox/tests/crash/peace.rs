@@ -51,9 +51,7 @@ pub(crate) async fn check(machine: &Machine, ledger: &Mutex<Ledger>) -> Vec<Stri
         let unfinished = world.unfinished(&ledger.lock().unwrap());
         if unfinished.is_empty() {
             // What was still on its way out has gone: from here on nobody may see it again.
-            let wrong = compare(&client, ledger).await;
-            ledger.lock().unwrap().finish();
-            return wrong;
+            return compare(&client, ledger).await;
         }
         if began.elapsed() > PATIENCE {
             return unfinished;

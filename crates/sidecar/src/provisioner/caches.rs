@@ -7,12 +7,24 @@ use tintype_core::object::{ClaimPhase, DataSourceKind, Key, Snapshot, StorageCla
 use tintype_runtime::{Cache, ClaimRow, Queue, Tasks, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::places::Places;
+use super::rows::{AttachmentRow, GrantRow, NodeRow};
+use super::setup::filled_soon;
+
 /// Index of [`Caches::claims`]: unbound claims by the snapshot they are filled from.
 pub(super) const BY_SNAPSHOT: usize = 0;
 /// Index of [`Caches::claims`]: unbound claims by the claim they are filled from.
-const BY_CLAIM: usize = 1;
+pub(super) const BY_CLAIM: usize = 1;
 /// Index of [`Caches::claims`]: unbound claims by storage class.
 const BY_CLASS: usize = 2;
+/// Index of [`Caches::claims`]: all unbound claims, under one key.
+const UNBOUND: usize = 3;
+/// Index of [`Caches::volumes`]: by the driver's handle.
+pub(super) const BY_HANDLE: usize = 0;
+/// Index of [`Caches::grants`]: by namespace.
+pub(super) const BY_NAMESPACE: usize = 0;
+/// Index of [`Caches::attachments`]: by volume.
+pub(super) const BY_VOLUME: usize = 0;
 
 /// Everything the provisioner watches. Contents are read when needed: upstream's rights give no
 /// watch on them.
@@ -22,6 +34,11 @@ pub(super) struct Caches {
     pub(super) volumes: Arc<Cache<Volume>>,
     pub(super) classes: Arc<Cache<StorageClass>>,
     pub(super) snapshots: Arc<Cache<Snapshot>>,
+    pub(super) places: Places,
+    /// Only for a driver that attaches.
+    pub(super) attachments: Option<Arc<Cache<AttachmentRow>>>,
+    /// Only with the gate for sources in other namespaces.
+    pub(super) grants: Option<Arc<Cache<GrantRow>>>,
 }
 
 /// One queue per machine.
@@ -29,16 +46,35 @@ pub(super) struct Caches {
 pub(super) struct Queues {
     pub(super) claims: Arc<Queue>,
     pub(super) volumes: Arc<Queue>,
+    pub(super) snapshots: Arc<Queue>,
     pub(super) sources: Arc<Queue>,
 }
 
+/// What is watched besides what is always.
+#[derive(Debug)]
+pub(super) struct Also {
+    pub(super) places: Places,
+    pub(super) attachments: bool,
+    pub(super) grants: bool,
+}
+
 impl Caches {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(also: Also) -> Arc<Self> {
+        let claims = Cache::new(vec![from_snapshot, from_claim, of_class, unbound]);
+        let attachments = || Cache::<AttachmentRow>::new(vec![|it| it.volume.clone()]);
+        let grants = || {
+            Cache::<GrantRow>::new(vec![|it| {
+                Some(Key::cluster(it.grant.key.namespace.clone()))
+            }])
+        };
         Arc::new(Self {
-            claims: Cache::new(vec![from_snapshot, from_claim, of_class]),
-            volumes: Cache::new(vec![]),
+            claims,
+            volumes: Cache::new(vec![by_handle]),
             classes: Cache::new(vec![]),
             snapshots: Cache::new(vec![]),
+            places: also.places,
+            attachments: also.attachments.then(attachments),
+            grants: also.grants.then(grants),
         })
     }
 
@@ -49,6 +85,16 @@ impl Caches {
         watch(&mut tasks, client, &self.volumes, shutdown);
         watch(&mut tasks, client, &self.classes, shutdown);
         watch(&mut tasks, client, &self.snapshots, shutdown);
+        if let Places::Watched(places) = &self.places {
+            watch(&mut tasks, client, &places.nodes, shutdown);
+            watch(&mut tasks, client, &places.csi_nodes, shutdown);
+        }
+        if let Some(attachments) = &self.attachments {
+            watch(&mut tasks, client, attachments, shutdown);
+        }
+        if let Some(grants) = &self.grants {
+            watch(&mut tasks, client, grants, shutdown);
+        }
         tasks
     }
 
@@ -57,21 +103,49 @@ impl Caches {
             self.claims.synced(),
             self.volumes.synced(),
             self.classes.synced(),
-            self.snapshots.synced(),
+            filled_soon("VolumeSnapshots", self.snapshots.synced()),
         );
+        if let Places::Watched(places) = &self.places {
+            tokio::join!(places.nodes.synced(), places.csi_nodes.synced());
+        }
+        if let Some(attachments) = &self.attachments {
+            attachments.synced().await;
+        }
+        if let Some(grants) = &self.grants {
+            filled_soon("ReferenceGrants", grants.synced()).await;
+        }
     }
 
     pub(super) fn wake(self: &Arc<Self>, queues: &Queues) {
-        let (claims, sources, caches) =
-            (queues.claims.clone(), queues.sources.clone(), self.clone());
+        self.wake_for_claims(queues);
+        self.wake_for_sources(queues);
+        self.wake_for_places(queues);
+    }
+
+    fn wake_for_claims(self: &Arc<Self>, queues: &Queues) {
+        let (claims, sources, snapshots) = (
+            queues.claims.clone(),
+            queues.sources.clone(),
+            queues.snapshots.clone(),
+        );
+        let caches = Arc::downgrade(self);
         self.claims.listen(move |change| {
+            let Some(caches) = caches.upgrade() else {
+                return;
+            };
             for row in change.rows() {
-                claims.add(row.claim.meta.key.clone());
-                for copy in caches.claims.group(BY_CLAIM, &row.claim.meta.key) {
+                let key = &row.claim.meta.key;
+                claims.add(key.clone());
+                sources.add(key.clone());
+                for copy in caches.claims.group(BY_CLAIM, key) {
                     claims.add(copy.claim.meta.key.clone());
                 }
-                if let Some(source) = &row.claim.source {
-                    sources.add(source.key.clone());
+                match &row.claim.source {
+                    Some(it) if it.kind == DataSourceKind::Snapshot => {
+                        snapshots.add(it.key.clone());
+                    }
+                    Some(it) if it.kind == DataSourceKind::Claim => sources.add(it.key.clone()),
+                    Some(_) | None => {}
                 }
             }
         });
@@ -84,24 +158,81 @@ impl Caches {
                 }
             }
         });
-        let (claims, caches) = (queues.claims.clone(), self.clone());
+    }
+
+    fn wake_for_sources(self: &Arc<Self>, queues: &Queues) {
+        let (claims, caches) = (queues.claims.clone(), Arc::downgrade(self));
         self.classes.listen(move |change| {
+            let Some(caches) = caches.upgrade() else {
+                return;
+            };
             for class in change.rows() {
                 for row in caches.claims.group(BY_CLASS, &class.meta.key) {
                     claims.add(row.claim.meta.key.clone());
                 }
             }
         });
-        let (claims, sources, caches) =
-            (queues.claims.clone(), queues.sources.clone(), self.clone());
+        let (claims, snapshots) = (queues.claims.clone(), queues.snapshots.clone());
+        let caches = Arc::downgrade(self);
         self.snapshots.listen(move |change| {
+            let Some(caches) = caches.upgrade() else {
+                return;
+            };
             for snapshot in change.rows() {
-                sources.add(snapshot.meta.key.clone());
+                snapshots.add(snapshot.meta.key.clone());
                 for row in caches.claims.group(BY_SNAPSHOT, &snapshot.meta.key) {
                     claims.add(row.claim.meta.key.clone());
                 }
             }
         });
+        if let Some(grants) = &self.grants {
+            let wake = self.wake_unbound(queues);
+            grants.listen(move |_| wake());
+        }
+    }
+
+    fn wake_for_places(self: &Arc<Self>, queues: &Queues) {
+        if let Some(attachments) = &self.attachments {
+            let volumes = queues.volumes.clone();
+            attachments.listen(move |change| {
+                for volume in change.rows().filter_map(|it| it.volume.clone()) {
+                    volumes.add(volume);
+                }
+            });
+        }
+        let Places::Watched(places) = &self.places else {
+            return;
+        };
+        let (wake, caches) = (self.wake_unbound(queues), Arc::downgrade(self));
+        let changed = Arc::new(move || {
+            if let Some(caches) = caches.upgrade() {
+                if let Places::Watched(places) = &caches.places {
+                    places.changed();
+                }
+                wake();
+            }
+        });
+        let tell = changed.clone();
+        places.nodes.listen(move |change| {
+            // A node says every few minutes that it is there; only its labels matter here.
+            let labels = |it: &Option<Arc<NodeRow>>| it.as_ref().map(|it| it.labels.clone());
+            if labels(&change.before) != labels(&change.after) {
+                tell();
+            }
+        });
+        places.csi_nodes.listen(move |_| changed());
+    }
+
+    /// Every claim without a volume is looked at again.
+    fn wake_unbound(self: &Arc<Self>, queues: &Queues) -> impl Fn() + Send + Sync + use<> {
+        let (claims, caches) = (queues.claims.clone(), Arc::downgrade(self));
+        move || {
+            if let Some(caches) = caches.upgrade() {
+                for row in caches.claims.group(UNBOUND, &Key::cluster("")) {
+                    claims.add(row.claim.meta.key.clone());
+                }
+            }
+        }
     }
 }
 
@@ -126,4 +257,16 @@ fn of_class(row: &ClaimRow) -> Option<Key> {
         .as_deref()
         .filter(|_| waits)
         .map(Key::cluster)
+}
+
+fn unbound(row: &ClaimRow) -> Option<Key> {
+    let waits = row.claim.phase == ClaimPhase::Pending && row.claim.volume.is_none();
+    waits.then(|| Key::cluster(""))
+}
+
+fn by_handle(volume: &Volume) -> Option<Key> {
+    volume
+        .csi
+        .as_ref()
+        .map(|it| Key::cluster(it.handle.as_ref()))
 }

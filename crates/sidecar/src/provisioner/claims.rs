@@ -1,33 +1,46 @@
-//! Joins the claim machine to its caches and to the driver.
+//! Joins the claim machine to its caches. The calls it makes are in `calls`.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use serde_json::Value;
 use tintype_core::claim::{
-    self, Complaint, Memory, Outcome, Request, RequestSource, Sighting, SourceSight, Step, Volume,
-    Waiting,
+    self, Complaint, Memory, Settings, Sighting, SourceSight, Step, Waiting,
 };
-use tintype_core::object::{Claim, DataSourceKind, Key, VolumeMode};
+use tintype_core::object::{AttributesClass, Claim, Content, ContentSource, DataSourceKind, Key};
 use tintype_core::write::{Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
-use tintype_csi::v1;
-use tintype_csi::v1::volume_capability::access_mode::Mode;
-use tintype_csi::v1::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
-use tintype_csi::v1::volume_content_source::{SnapshotSource, Type as SourceType, VolumeSource};
-use tintype_runtime::{Machine, Reply, Row as _, fold_reply};
-use tracing::{info, warn};
+use tintype_csi::CallError;
+use tintype_runtime::{ClaimRow, Machine, ProvisionMetrics, Reply, Row as _, fold_reply};
+use tracing::info;
 
 use super::Base;
+use super::caches::{BY_HANDLE, BY_NAMESPACE};
+use super::documents::Documents;
 use crate::memory::Remembered;
+
+/// A call the driver has not answered yet.
+pub(super) type Call = BoxFuture<'static, Result<tintype_csi::Volume, CallError>>;
 
 /// The claim machine with everything around it.
 pub(super) struct Claims {
     pub(super) base: Base,
     pub(super) identity: String,
-    pub(super) prevent_mode_change: bool,
-    /// The driver makes snapshots, so it can restore them.
-    pub(super) snapshots: bool,
+    pub(super) settings: Arc<Settings>,
     pub(super) memory: Remembered<Memory>,
+    pub(super) calls: Mutex<HashMap<Key, Call>>,
+    pub(super) documents: Documents,
+    pub(super) metrics: ProvisionMetrics,
+    /// On each node: first and longest delay before a claim is taken.
+    pub(super) lots: tintype_core::retry::Schedule,
+}
+
+impl std::fmt::Debug for Claims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Claims").finish_non_exhaustive()
+    }
 }
 
 impl Claims {
@@ -35,23 +48,20 @@ impl Claims {
         let Some(source) = &claim.source else {
             return SourceSight::None;
         };
+        let caches = &self.base.caches;
         match source.kind {
             DataSourceKind::Snapshot => SourceSight::Snapshot {
-                snapshot: self.base.caches.snapshots.get(&source.key),
+                snapshot: caches.snapshots.get(&source.key),
                 content: Seen::NotCached,
+                origin: None,
             },
             DataSourceKind::Claim => {
-                let from = self
-                    .base
-                    .caches
-                    .claims
-                    .get(&source.key)
-                    .map(|it| it.claim.clone());
+                let from = caches.claims.get(&source.key).map(|it| it.claim.clone());
                 let volume = from
                     .present()
                     .and_then(|it| it.volume.as_deref())
                     .map_or(Seen::NotCached, |name| {
-                        self.base.caches.volumes.get(&Key::cluster(name))
+                        caches.volumes.get(&Key::cluster(name))
                     });
                 SourceSight::Claim {
                     claim: from,
@@ -62,179 +72,138 @@ impl Claims {
         }
     }
 
-    async fn create(&self, key: &Key, seen: &mut Sighting) {
-        // What may have been asked is asked again to the letter.
-        let repeated = seen
-            .memory
-            .request
-            .clone()
-            .filter(|_| seen.memory.outcome == Outcome::Uncertain);
-        let Some(request) = repeated.or_else(|| claim::request(seen).map(Arc::new)) else {
-            return self.failed(
-                key,
-                seen,
-                Outcome::NotCalled,
-                "what the volume is made from went meanwhile",
-            );
+    fn content(&self, reply: Reply, seen: &mut Sighting) {
+        let SourceSight::Snapshot {
+            content, origin, ..
+        } = &mut seen.source
+        else {
+            return;
         };
-        seen.memory.request = Some(request.clone());
-        if request.source != RequestSource::None && !self.snapshots {
-            let text = format!(
-                "CSI driver {} does not restore snapshots (no CREATE_DELETE_SNAPSHOT)",
-                self.base.driver.name
-            );
-            return self.failed(key, seen, Outcome::NotCalled, &text);
-        }
-        let made = match self.base.driver.client.create_volume(wire(&request)).await {
-            Ok(made) => made,
-            Err(error) => {
-                let outcome = if error.is_uncertain() {
-                    Outcome::Uncertain
-                } else {
-                    Outcome::Refused
-                };
-                return self.failed(key, seen, outcome, &error.to_string());
+        *content = match reply {
+            Reply::Absent => Seen::Absent,
+            Reply::Object(object) => {
+                Content::read_reply(object).map_or(Seen::Absent, |it| Seen::Present(Arc::new(it)))
             }
         };
-        let lacking = lacking(&request, &made);
-        if let Some(lacking) = lacking {
-            return self.give_back(key, seen, made.id, &lacking).await;
-        }
-        info!(claim = %key, handle = made.id, "volume on storage");
-        seen.memory.folded_created(Volume {
-            capacity: if made.capacity_bytes == 0 {
-                request.bytes
-            } else {
-                made.capacity_bytes
-            },
-            handle: made.id,
-            context: made.context,
-            topology: made.accessible_topology,
+        *origin = content.present().and_then(|it| match &it.source {
+            ContentSource::Volume(handle) => {
+                let key = Key::cluster(handle.as_ref());
+                let volumes = self.base.caches.volumes.group(BY_HANDLE, &key);
+                volumes.into_iter().find(|volume| {
+                    let csi = volume.csi.as_ref();
+                    csi.is_some_and(|it| *it.driver == *self.settings.driver)
+                })
+            }
+            ContentSource::Snapshot(_) | ContentSource::Neither | ContentSource::Both => None,
         });
     }
 
-    /// The driver made something else than was asked for: it goes again (spec restore 6.4).
-    async fn give_back(&self, key: &Key, seen: &mut Sighting, handle: String, lacking: &str) {
-        let request = v1::DeleteVolumeRequest {
-            volume_id: handle.clone(),
-            ..Default::default()
+    fn grants(&self, claim: &Claim) -> Vec<Arc<claim::Grant>> {
+        let (Some(grants), Some(source)) = (&self.base.caches.grants, &claim.source) else {
+            return Vec::new();
         };
-        match self.base.driver.client.delete_volume(request).await {
-            Ok(()) => self.failed(key, seen, Outcome::Refused, lacking),
-            // Asking again by the same name finds it again.
-            Err(error) => {
-                let text = format!("{lacking}; volume {handle} could not be removed: {error}");
-                self.failed(key, seen, Outcome::Uncertain, &text);
+        let key = Key::cluster(source.key.namespace.clone());
+        let rows = grants.group(BY_NAMESPACE, &key);
+        rows.iter().map(|it| it.grant.clone()).collect()
+    }
+
+    fn volume(&self, name: Option<String>) -> Seen<()> {
+        name.map_or(Seen::NotCached, |name| {
+            let volume = self.base.caches.volumes.get(&Key::cluster(name));
+            volume.map(|_| ())
+        })
+    }
+
+    /// The claim, its volume and the memory of them, as they are now.
+    pub(super) fn look(&self, key: &Key, seen: &mut Sighting) {
+        let row = self.base.caches.claims.get(key);
+        seen.claim = claim::meet(row.map(|it| it.claim.clone()), &mut seen.memory);
+        let known_absent = matches!(seen.volume, Seen::Absent);
+        seen.volume = match self.volume(seen.volume_name()) {
+            // A read past the cache is worth more than a cache that has nothing.
+            Seen::NotCached if known_absent => Seen::Absent,
+            volume => volume,
+        };
+        seen.settle();
+        if seen.claim.present().is_none() && !seen.memory.in_debt() {
+            self.memory.forget(key);
+        } else {
+            self.memory.keep(key, seen.memory.clone());
+        }
+        seen.now = self.base.clock.now();
+    }
+
+    fn fold_claim(&self, key: &Key, seen: &mut Sighting, reply: Reply) {
+        let row: Seen<Arc<ClaimRow>> = fold_reply(&self.base.caches.claims, key, reply);
+        seen.claim = row.map(|it| it.claim.clone());
+    }
+
+    fn fold_protection(&self, seen: &mut Sighting, reply: Reply) {
+        match &mut seen.source {
+            SourceSight::Snapshot { snapshot, .. } => {
+                if let Some(key) = snapshot.present().map(|it| it.meta.key.clone()) {
+                    self.documents.keep(&key, &reply);
+                    *snapshot = fold_reply(&self.base.caches.snapshots, &key, reply);
+                }
             }
+            SourceSight::Claim { claim: from, .. } => {
+                if let Some(key) = from.present().map(|it| it.meta.key.clone()) {
+                    let row: Seen<Arc<ClaimRow>> =
+                        fold_reply(&self.base.caches.claims, &key, reply);
+                    *from = row.map(|it| it.claim.clone());
+                }
+            }
+            SourceSight::None => {}
         }
     }
 
-    async fn delete_orphan(&self, key: &Key, seen: &mut Sighting) {
-        let Some(volume) = seen.memory.volume.clone() else {
-            return;
-        };
-        let request = v1::DeleteVolumeRequest {
-            volume_id: volume.handle.clone(),
-            ..Default::default()
-        };
-        match self.base.driver.client.delete_volume(request).await {
-            Ok(()) => {
-                info!(claim = %key, handle = volume.handle, "volume of a claim that went is removed");
-                seen.memory = Memory::default();
-            }
-            Err(error) => {
-                warn!(claim = %key, handle = volume.handle, %error, "volume of a claim that went stays for now");
-                seen.memory.folded_orphan_kept(
-                    self.base.clock.now(),
-                    self.base.schedule,
-                    rand::random(),
-                );
-            }
+    fn fold_volume(&self, key: &Key, seen: &mut Sighting, reply: Reply) {
+        if let Some(claim) = seen.claim.present() {
+            let took = self.base.clock.now().0.saturating_sub(seen.memory.began.0);
+            let (class, kind) = labels(claim);
+            self.metrics.made(class, kind, Duration::from_millis(took));
+            info!(claim = %key, "volume has its object");
         }
-    }
-
-    fn failed(&self, key: &Key, seen: &mut Sighting, outcome: Outcome, text: &str) {
-        warn!(claim = %key, "no volume yet: {text}");
-        seen.memory.folded_failure(
-            outcome,
-            text,
-            self.base.clock.now(),
-            self.base.schedule,
-            rand::random(),
-        );
+        if let Some(name) = seen.volume_name() {
+            let cache = &self.base.caches.volumes;
+            seen.volume = fold_reply(cache, &Key::cluster(name), reply).map(|_| ());
+        }
     }
 
     fn complain(&self, seen: &mut Sighting, complaint: Complaint) {
         if let Some(event) = claim::complaint_event(complaint, seen) {
+            if let Some(claim) = seen.claim.present() {
+                let (class, kind) = labels(claim);
+                self.metrics.failed(class, kind);
+            }
             self.base.recorder.tell(event);
         }
         seen.memory.folded_complaint(complaint);
     }
-}
 
-/// What the answer lacks of what was asked for.
-fn lacking(request: &Request, made: &tintype_csi::Volume) -> Option<String> {
-    if made.capacity_bytes != 0 && made.capacity_bytes < request.bytes {
-        return Some(format!(
-            "the driver made a volume of {} bytes where {} were asked for",
-            made.capacity_bytes, request.bytes
-        ));
-    }
-    let wanted = content_source(&request.source);
-    let right = match (&wanted, &made.content_source) {
-        (None, _) => true,
-        (Some(wanted), Some(made)) => wanted == made,
-        (Some(_), None) => false,
-    };
-    (!right).then(|| {
-        "the driver does not say that it filled the volume from what was asked for".to_owned()
-    })
-}
-
-fn content_source(source: &RequestSource) -> Option<v1::VolumeContentSource> {
-    let kind = match source {
-        RequestSource::None => return None,
-        RequestSource::Snapshot(handle) => SourceType::Snapshot(SnapshotSource {
-            snapshot_id: handle.clone(),
-        }),
-        RequestSource::Volume(handle) => SourceType::Volume(VolumeSource {
-            volume_id: handle.clone(),
-        }),
-    };
-    Some(v1::VolumeContentSource { r#type: Some(kind) })
-}
-
-fn wire(request: &Request) -> v1::CreateVolumeRequest {
-    let access_type = match request.mode {
-        VolumeMode::Block => AccessType::Block(BlockVolume {}),
-        VolumeMode::Filesystem => AccessType::Mount(MountVolume {
-            fs_type: request.fs_type.clone().unwrap_or_default(),
-            mount_flags: request.mount_options.clone(),
-            ..Default::default()
-        }),
-    };
-    let capabilities = request.access_modes.iter().map(|mode| {
-        let mode = match mode.as_str() {
-            "ReadOnlyMany" => Mode::MultiNodeReaderOnly,
-            "ReadWriteMany" => Mode::MultiNodeMultiWriter,
-            _ => Mode::SingleNodeWriter,
-        };
-        v1::VolumeCapability {
-            access_mode: Some(AccessMode { mode: mode.into() }),
-            access_type: Some(access_type.clone()),
+    fn tell_populator(&self, seen: &mut Sighting) {
+        if let Some(event) = claim::populator_event(seen) {
+            self.base.recorder.tell(event);
         }
-    });
-    v1::CreateVolumeRequest {
-        name: request.name.clone(),
-        capacity_range: Some(v1::CapacityRange {
-            required_bytes: i64::try_from(request.bytes).unwrap_or(i64::MAX),
-            limit_bytes: 0,
-        }),
-        volume_capabilities: capabilities.collect(),
-        parameters: request.parameters.clone(),
-        volume_content_source: content_source(&request.source),
-        ..Default::default()
+        seen.memory.populator_told = true;
     }
+}
+
+/// What upstream's metrics tell claims apart by: class, and kind of source.
+pub(super) fn labels(claim: &Claim) -> (&str, &str) {
+    let class = claim.class.as_deref().unwrap_or_default();
+    let source = claim.source.as_ref();
+    (class, source.map_or("", |it| &it.kind_text))
+}
+
+/// `metadata.annotations` of a claim's document.
+fn annotations(document: &str) -> BTreeMap<String, String> {
+    let document: Value = serde_json::from_str(document).unwrap_or_default();
+    let all = document["metadata"]["annotations"].as_object();
+    all.into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
 }
 
 impl Machine for Claims {
@@ -245,40 +214,31 @@ impl Machine for Claims {
     const NAME: &'static str = "claim";
 
     fn observe(&self, key: &Key, now: Time) -> Sighting {
-        let claim = self.base.caches.claims.get(key).map(|it| it.claim.clone());
-        let row = claim.present();
-        let mut memory = self.memory.recall(key);
-        if row.is_some_and(|it| it.volume.is_some()) {
-            self.memory.forget(key);
-            memory = Memory::default();
-        }
-        let volume_name = match (row, &memory.request) {
-            // Its claim may be gone, or another of that name may have come.
-            (_, Some(request)) => Some(request.name.clone()),
-            (Some(claim), None) => Some(Sighting::volume_name(claim)),
-            (None, None) => None,
-        };
-        let volume = volume_name.map_or(Seen::NotCached, |name| {
-            self.base
-                .caches
-                .volumes
-                .get(&Key::cluster(name))
-                .map(|_| ())
-        });
-        Sighting {
-            class: row
-                .and_then(|it| it.class.as_deref())
-                .map_or(Seen::NotCached, |name| {
-                    self.base.caches.classes.get(&Key::cluster(name))
-                }),
-            source: row.map_or(SourceSight::None, |it| self.source(it)),
-            driver: self.base.driver.name.clone(),
-            prevent_mode_change: self.prevent_mode_change,
-            claim,
-            volume,
-            memory,
+        let caches = &self.base.caches;
+        let row = caches.claims.get(key);
+        let claim = row.present().map(|it| &*it.claim);
+        let class = claim
+            .and_then(|it| it.class.as_deref())
+            .map_or(Seen::NotCached, |name| {
+                caches.classes.get(&Key::cluster(name))
+            });
+        let templates = class.present().is_some_and(|it| it.uses_annotations());
+        let document = row.present().filter(|_| templates);
+        let mut seen = Sighting {
+            annotations: document.map_or_else(BTreeMap::new, |it| annotations(&it.document)),
+            class,
+            attributes: Seen::NotCached,
+            source: claim.map_or(SourceSight::None, |it| self.source(it)),
+            grants: claim.map_or_else(Vec::new, |it| self.grants(it)),
+            nodes: caches.places.list(),
+            settings: self.settings.clone(),
+            claim: Seen::NotCached,
+            volume: Seen::NotCached,
+            memory: self.memory.recall(key),
             now,
-        }
+        };
+        self.look(key, &mut seen);
+        seen
     }
 
     fn decide(&self, seen: &Sighting) -> Verdict<Step, Waiting> {
@@ -290,63 +250,106 @@ impl Machine for Claims {
     }
 
     fn document(&self, write: &Write) -> Option<Box<str>> {
-        let row = (write.kind == Kind::Claim).then(|| self.base.caches.claims.get(&write.key))?;
-        row.present().map(|it| it.document.clone())
+        match write.kind {
+            Kind::Claim => {
+                let row = self.base.caches.claims.get(&write.key);
+                row.present().map(|it| it.document.clone())
+            }
+            Kind::Snapshot => self.documents.of(write),
+            Kind::Content
+            | Kind::Volume
+            | Kind::AttributesClass
+            | Kind::Group
+            | Kind::GroupContent => None,
+        }
     }
 
     fn fold(&self, key: &Key, seen: &mut Sighting, step: Step, reply: Reply) {
-        match (step, &mut seen.source) {
-            (Step::LookUpContent, SourceSight::Snapshot { content, .. }) => {
-                *content = match reply {
+        match step {
+            Step::LookUpContent => self.content(reply, seen),
+            Step::LookUpAttributes => {
+                seen.attributes = match reply {
                     Reply::Absent => Seen::Absent,
-                    Reply::Object(object) => tintype_core::object::Content::read_reply(object)
-                        .map_or(Seen::Absent, |it| Seen::Present(Arc::new(it))),
+                    Reply::Object(it) => Seen::Present(AttributesClass::of(&it).into()),
                 };
             }
-            (Step::ProtectSource, SourceSight::Snapshot { snapshot, .. }) => {
-                if let Some(key) = snapshot.present().map(|it| it.meta.key.clone()) {
-                    *snapshot = fold_reply(&self.base.caches.snapshots, &key, reply);
+            Step::LookUpVolume => {
+                if let Some(name) = seen.volume_name() {
+                    let cache = &self.base.caches.volumes;
+                    seen.volume = fold_reply(cache, &Key::cluster(name), reply).map(|_| ());
                 }
             }
-            (Step::CreateVolume, _) => {
-                let name = seen.claim.present().map(|it| Sighting::volume_name(it));
-                if let Some(name) = name {
-                    seen.volume = fold_reply(&self.base.caches.volumes, &Key::cluster(name), reply)
-                        .map(|_| ());
-                }
-                // From here on the volume machine has it.
-                seen.memory = Memory::default();
-                self.memory.forget(key);
+            Step::ProtectSource => self.fold_protection(seen, reply),
+            Step::Mark => {
+                self.fold_claim(key, seen, reply);
+                seen.memory.folded_mark();
             }
-            (
-                Step::LookUpContent
-                | Step::ProtectSource
-                | Step::CreateOnStorage
-                | Step::DeleteOrphan
-                | Step::Complain(_),
-                _,
-            ) => {}
+            Step::Unmark => self.fold_claim(key, seen, reply),
+            Step::Reschedule => {
+                self.fold_claim(key, seen, reply);
+                seen.memory.folded_rescheduled();
+            }
+            Step::TakeOver => {
+                self.fold_claim(key, seen, reply);
+                seen.memory.turn = claim::Turn::None;
+            }
+            Step::CreateVolume => self.fold_volume(key, seen, reply),
+            Step::CreateOnStorage
+            | Step::AwaitDriver
+            | Step::DeleteOrphan
+            | Step::DrawLot
+            | Step::AskCapacity
+            | Step::Complain(_)
+            | Step::TellPopulator => {}
         }
-        seen.now = self.base.clock.now();
+        self.look(key, seen);
     }
 
     async fn call(&self, key: &Key, step: Step, seen: &mut Sighting) {
         match step {
             Step::CreateOnStorage => self.create(key, seen).await,
+            Step::AwaitDriver => self.await_driver(key, seen).await,
             Step::DeleteOrphan => self.delete_orphan(key, seen).await,
+            Step::AskCapacity => self.ask_capacity(seen).await,
+            Step::DrawLot => {
+                let now = self.base.clock.now();
+                seen.memory.folded_lot(now, self.lots, rand::random());
+            }
             Step::Complain(complaint) => self.complain(seen, complaint),
-            Step::LookUpContent | Step::ProtectSource | Step::CreateVolume => {
-                // What it speaks of went while the step was decided.
+            Step::TellPopulator => self.tell_populator(seen),
+            Step::LookUpContent
+            | Step::LookUpAttributes
+            | Step::LookUpVolume
+            | Step::ProtectSource
+            | Step::Mark
+            | Step::Unmark
+            | Step::Reschedule
+            | Step::TakeOver
+            | Step::CreateVolume => {
+                // What it speaks of went while the step was decided: it is decided anew.
                 seen.claim = Seen::NotCached;
             }
         }
-        self.memory.keep(key, seen.memory.clone());
         // The claim may have gone during the call.
-        seen.claim = self.base.caches.claims.get(key).map(|it| it.claim.clone());
-        seen.now = self.base.clock.now();
+        self.look(key, seen);
     }
 
-    fn delay(&self, seen: &Sighting, _timer: Timer) -> Duration {
-        Duration::from_millis(seen.memory.backoff.remaining(self.base.clock.now()))
+    fn refused(&self, key: &Key, seen: &mut Sighting, step: Step, why: &str) -> bool {
+        if step != Step::ProtectSource {
+            return false;
+        }
+        // As upstream: rights of older versions lack this one.
+        info!(claim = %key, "the source gets no finalizer and may go while it is copied: {why}");
+        seen.memory.unprotectable = true;
+        self.memory.keep(key, seen.memory.clone());
+        true
+    }
+
+    fn delay(&self, seen: &Sighting, timer: Timer) -> Duration {
+        let now = self.base.clock.now();
+        Duration::from_millis(match timer {
+            Timer::Poll => seen.memory.lots.remaining(now),
+            Timer::Grace | Timer::Retry => seen.memory.backoff.remaining(now),
+        })
     }
 }

@@ -1,0 +1,227 @@
+//! Makes the claim machine's calls to the driver and folds each outcome in.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tintype_core::claim::{self, Outcome, Request, Sighting, Turn, Volume, Why};
+use tintype_core::object::Key;
+use tintype_csi::{CallError, v1};
+use tonic::Code;
+use tracing::{info, warn};
+
+use super::claims::{Call, Claims, labels};
+use super::wire;
+use crate::secrets;
+
+/// A driver that answers within it saves the source its finalizer: two writes and a read.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Claims {
+    pub(super) async fn create(&self, key: &Key, seen: &mut Sighting) {
+        // What may have been asked is asked again to the letter.
+        let repeated = seen
+            .memory
+            .request
+            .clone()
+            .filter(|_| seen.memory.outcome == Outcome::Uncertain);
+        let fresh = || claim::request(seen, seen.why()).map(Arc::new);
+        let Some(request) = repeated.or_else(fresh) else {
+            return self.not_called(key, seen, "what the volume is made from went meanwhile");
+        };
+        let secret = request.object.secrets.provisioner.as_ref();
+        let secrets = match secrets::of_class(&self.base.client, secret).await {
+            Ok(secrets) => secrets,
+            Err(error) => return self.not_called(key, seen, &error.to_string()),
+        };
+        seen.memory.began = self.base.clock.now();
+        seen.memory.request = Some(request.clone());
+        let message = wire::create(&request, secrets.clone());
+        let client = self.base.driver.client.clone();
+        let mut call: Call = async move { client.create_volume(message).await }.boxed();
+        tokio::select! {
+            answer = &mut call => self.answered(key, seen, answer).await,
+            () = tokio::time::sleep(GRACE) => {
+                seen.memory.outcome = Outcome::Calling;
+                self.calls().insert(key.clone(), call);
+            }
+        }
+    }
+
+    /// Waits on for the answer that did not come within the grace.
+    pub(super) async fn await_driver(&self, key: &Key, seen: &mut Sighting) {
+        let call = self.calls().remove(key);
+        match call {
+            Some(call) => {
+                let answer = call.await;
+                self.answered(key, seen, answer).await;
+            }
+            // Whoever waited for it is gone, and the answer with it.
+            None => self.failed(key, seen, Outcome::Uncertain, "the call was given up"),
+        }
+    }
+
+    fn calls(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Key, Call>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answered(
+        &self,
+        key: &Key,
+        seen: &mut Sighting,
+        answer: Result<tintype_csi::Volume, CallError>,
+    ) {
+        let Some(request) = seen.memory.request.clone() else {
+            return;
+        };
+        let made = match answer {
+            Ok(made) => made,
+            Err(error) => return self.refusal(key, seen, &error),
+        };
+        let lacking = wire::lacking(&request, &made).filter(|_| seen.why() == Why::Wanted);
+        if let Some(lacking) = lacking {
+            return self.give_back(key, seen, &request, made.id, &lacking).await;
+        }
+        info!(claim = %key, handle = made.id, "volume on storage");
+        seen.memory.folded_created(Volume {
+            capacity: if made.capacity_bytes == 0 {
+                request.bytes
+            } else {
+                made.capacity_bytes
+            },
+            handle: made.id,
+            context: made.context,
+            topology: made.accessible_topology,
+        });
+        self.stirred(&request);
+    }
+
+    fn refusal(&self, key: &Key, seen: &mut Sighting, error: &CallError) {
+        // Something has our name on storage, and it is not what was asked for now.
+        if error.is_uncertain() || error.code == Code::AlreadyExists {
+            return self.failed(key, seen, Outcome::Uncertain, &error.to_string());
+        }
+        self.failed(key, seen, Outcome::Nothing, &error.to_string());
+        let selected = seen
+            .claim
+            .present()
+            .is_some_and(|it| it.selected_node.is_some());
+        if error.code == Code::InvalidArgument
+            && let Some(class) = seen.class.present().map(|it| it.meta.uid.clone())
+        {
+            seen.memory.folded_infeasible(class, self.base.clock.now());
+        } else if error.code == Code::ResourceExhausted
+            && selected
+            && self.settings.abilities.topology
+        {
+            let elsewhere = seen.source_elsewhere();
+            seen.memory.folded_exhausted(elsewhere);
+        }
+    }
+
+    /// The driver made something else than was asked for: it goes again (spec restore 6.4).
+    async fn give_back(
+        &self,
+        key: &Key,
+        seen: &mut Sighting,
+        request: &Request,
+        handle: String,
+        lacking: &str,
+    ) {
+        match self.remove(request, handle.clone()).await {
+            Ok(()) => self.failed(key, seen, Outcome::Nothing, lacking),
+            // Asking again by the same name finds it again.
+            Err(error) => {
+                let text = format!("{lacking}; volume {handle} could not be removed: {error}");
+                self.failed(key, seen, Outcome::Uncertain, &text);
+            }
+        }
+    }
+
+    async fn remove(&self, request: &Request, handle: String) -> Result<(), String> {
+        let secret = request.object.secrets.provisioner.as_ref();
+        let secrets = secrets::of_class(&self.base.client, secret)
+            .await
+            // As upstream: the Secret may be gone already, and the driver may do without.
+            .unwrap_or_else(|error| {
+                warn!(handle, %error, "a volume is deleted without its Secret");
+                BTreeMap::new()
+            });
+        let message = v1::DeleteVolumeRequest {
+            volume_id: handle,
+            secrets,
+        };
+        let deleted = self.base.driver.client.delete_volume(message).await;
+        self.stirred(request);
+        deleted.map_err(|it| it.to_string())
+    }
+
+    pub(super) async fn delete_orphan(&self, key: &Key, seen: &mut Sighting) {
+        let (Some(volume), Some(request)) =
+            (seen.memory.volume.clone(), seen.memory.request.clone())
+        else {
+            return;
+        };
+        match self.remove(&request, volume.handle.clone()).await {
+            Ok(()) => {
+                info!(claim = %key, handle = volume.handle, "a volume that nobody wants is removed");
+                seen.memory.folded_removed();
+            }
+            Err(error) => {
+                warn!(claim = %key, handle = volume.handle, error, "a volume that nobody wants stays for now");
+                let (now, schedule) = (self.base.clock.now(), self.base.schedule);
+                seen.memory
+                    .folded_orphan_kept(now, schedule, rand::random());
+            }
+        }
+    }
+
+    /// On each node: whether the driver says that there is room for it here.
+    pub(super) async fn ask_capacity(&self, seen: &mut Sighting) {
+        let Some(request) = claim::request(seen, Why::Wanted) else {
+            // Whoever takes it says what is wrong with it.
+            seen.memory.turn = Turn::HasRoom;
+            return;
+        };
+        let mut room = false;
+        for ask in wire::capacity(&request) {
+            room |= match self.base.driver.client.get_capacity(ask).await {
+                Ok(found) => found.available >= request.bytes,
+                Err(error) => {
+                    warn!(%error, "the driver does not say how much room there is; the claim is taken");
+                    true
+                }
+            };
+        }
+        seen.memory.turn = if room { Turn::HasRoom } else { Turn::None };
+    }
+
+    fn not_called(&self, key: &Key, seen: &mut Sighting, text: &str) {
+        warn!(claim = %key, "no volume yet: {text}");
+        let (now, schedule) = (self.base.clock.now(), self.base.schedule);
+        seen.memory
+            .folded_not_called(text, now, schedule, rand::random());
+        self.count_failure(seen);
+    }
+
+    fn failed(&self, key: &Key, seen: &mut Sighting, outcome: Outcome, text: &str) {
+        warn!(claim = %key, "no volume yet: {text}");
+        let (now, schedule) = (self.base.clock.now(), self.base.schedule);
+        seen.memory
+            .folded_failure(outcome, text, now, schedule, rand::random());
+        self.count_failure(seen);
+    }
+
+    fn count_failure(&self, seen: &Sighting) {
+        if let Some(claim) = seen.claim.present() {
+            let (class, kind) = labels(claim);
+            self.metrics.failed(class, kind);
+        }
+    }
+
+    /// Room has changed where this volume was made or removed.
+    fn stirred(&self, request: &Request) {
+        (self.base.stirred)(&request.object.class);
+    }
+}
