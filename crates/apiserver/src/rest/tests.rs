@@ -10,6 +10,7 @@ mod histories;
 mod hook;
 mod lists;
 mod openapi;
+mod protobuf;
 mod quotas;
 mod reflectors;
 mod watches;
