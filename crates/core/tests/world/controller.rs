@@ -100,6 +100,12 @@ impl World {
             Step::Complain(complaint) => complain(&mut snap, complaint),
             Step::Retract => snap.error = None,
             Step::Release => {
+                let content = self.contents[self.content_of(seen.uid)];
+                if self.setup.0.policy == DeletionPolicy::Delete
+                    && content.is_some_and(|it| it.owner == Some(seen.uid))
+                {
+                    self.does_harm(Harm::LetGoEarly);
+                }
                 snap.source_finalizer = false;
                 snap.bound_finalizer = false;
             }
@@ -174,7 +180,12 @@ impl World {
             }
             Step::ProtectContent => content.protected = true,
             Step::AskContentDeletion => content.being_deleted = true,
-            Step::DeleteContent => content.deleting = true,
+            Step::DeleteContent => {
+                if self.setup.0.policy == DeletionPolicy::Retain {
+                    self.does_harm(Harm::Discarded);
+                }
+                content.deleting = true;
+            }
             Step::Protect
             | Step::Publish
             | Step::Complain(_)

@@ -11,7 +11,7 @@ use super::model::{Content, Ready, Snap, Storage, World};
 use super::moves::{Cache, Move};
 
 /// What happens, in this order of precedence, while nobody interferes.
-const ALONE: [Move; 19] = [
+const ALONE: [Move; 21] = [
     Move::Told(Cache::Snapshots),
     Move::Told(Cache::Contents),
     Move::Told(Cache::Claims),
@@ -27,6 +27,8 @@ const ALONE: [Move; 19] = [
     Move::Controller(0, Request::Works),
     Move::Controller(1, Request::Works),
     Move::Guard(Request::Works),
+    Move::Orphan(0, Request::Works),
+    Move::Orphan(1, Request::Works),
     Move::Sidecar(0, Driver::Works),
     Move::Sidecar(1, Driver::Works),
     Move::CallIsDue(0),
@@ -139,6 +141,12 @@ impl World {
     fn wrong_with_content(&self, at: usize) -> Option<&'static str> {
         let content: Content = self.contents[at]?;
         let asked = content.owner.is_some_and(|uid| self.asked(uid));
+        // What lost its snapshot stands until somebody deletes it.
+        let forced = content.owner.and_then(|uid| self.forced[uid]);
+        if let (Some(asked), false) = (forced, content.deleting) {
+            return (content.being_deleted && !asked)
+                .then_some("marked: a content nobody asked to delete");
+        }
         if asked && self.setup.0.policy == DeletionPolicy::Delete {
             return Some("left over: a content whose snapshot is gone");
         }

@@ -183,9 +183,12 @@ impl Lockstep {
             | Move::CreationIsDue(_)
             | Move::LateEffect(_)
             | Move::LateNothing(_) => {}
-            Move::ControllerSwapped | Move::SidecarSwapped | Move::Stale(_) | Move::Early(_) => {
-                return false;
-            }
+            Move::ControllerSwapped
+            | Move::SidecarSwapped
+            | Move::SnapshotForced(_)
+            | Move::Orphan(..)
+            | Move::Stale(_)
+            | Move::Early(_) => return false,
         }
         self.world = next;
         self.compare();

@@ -17,6 +17,8 @@ mod model;
 #[cfg(test)]
 mod moves;
 #[cfg(test)]
+mod orphan;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod sidecar;

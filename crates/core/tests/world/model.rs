@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     pub(crate) class_goes: bool,
     /// Somebody deletes or destroys contents by hand.
     pub(crate) by_hand: bool,
+    /// Somebody tears the finalizers off snapshots.
+    pub(crate) forced: bool,
     /// The driver may say "not ready yet".
     pub(crate) slow: bool,
     /// Calls that fail, replies that get lost.
@@ -158,6 +160,8 @@ pub(crate) struct Controller {
     pub(crate) fresh: [bool; 2],
     /// The content was.
     pub(crate) looked_up: [bool; 2],
+    /// By content: its snapshot was, for the orphan machine.
+    pub(crate) owner_looked_up: [bool; 2],
     pub(crate) memory: [Memory; 2],
 }
 
@@ -223,6 +227,8 @@ pub(crate) enum Harm {
     TakenBack,
     CutUnmarked,
     Hammered,
+    LetGoEarly,
+    Discarded,
 }
 
 impl Harm {
@@ -236,6 +242,8 @@ impl Harm {
             Self::ClaimLetGo => "the claim was let go while a cut from it may be under way",
             Self::TakenBack => "taken back: a deletion was undone",
             Self::Hammered => "hammered: what failed is tried again at once",
+            Self::LetGoEarly => "let go: a snapshot went before its content that is to be deleted",
+            Self::Discarded => "discarded: a content that is to be retained is deleted",
             Self::CutUnmarked => "unmarked: a first cut is asked for with no being-created mark",
         }
     }
@@ -269,6 +277,8 @@ pub(crate) struct World {
     pub(crate) promised: [bool; 2],
     /// Somebody destroyed its content and what is behind it.
     pub(crate) destroyed: [bool; 2],
+    /// Somebody made the snapshot of this uid vanish; whether its deletion was asked for before.
+    pub(crate) forced: [Option<bool>; 2],
     pub(crate) left: Left,
     pub(crate) harm: Option<Harm>,
 }
@@ -318,6 +328,7 @@ impl World {
                 class: Seen::Present(()),
                 fresh: [false; 2],
                 looked_up: [false; 2],
+                owner_looked_up: [false; 2],
                 memory: [Memory::default(); 2],
             },
             sidecar: Sidecar {
@@ -329,6 +340,7 @@ impl World {
             born: [false; 2],
             promised: [false; 2],
             destroyed: [false; 2],
+            forced: [None; 2],
             left: Left {
                 faults: setup.faults,
                 lies: setup.lies,

@@ -3,7 +3,7 @@
 use std::mem;
 
 use tintype_core::snapshot::Memory;
-use tintype_core::{DeletionPolicy, Seen, Verdict, guard, snapshot};
+use tintype_core::{DeletionPolicy, Seen, Verdict, guard, orphan, snapshot};
 
 use super::controller::Request;
 use super::driver::Driver;
@@ -23,6 +23,8 @@ pub(crate) enum Move {
     ContentDeletedByHand(usize),
     /// With its finalizer torn off, and what is behind it too.
     ContentDestroyed(usize),
+    /// The snapshot goes with its finalizers torn off, and its content stays.
+    SnapshotForced(usize),
     ControllerCrashes,
     SidecarCrashes,
     /// The other implementation takes over, as after an upgrade.
@@ -45,6 +47,7 @@ pub(crate) enum Move {
     LateNothing(usize),
     Controller(usize, Request),
     Guard(Request),
+    Orphan(usize, Request),
     Sidecar(usize, Driver),
     SidecarReplyLost(usize),
 }
@@ -79,6 +82,7 @@ pub(crate) fn all(setup: &Setup) -> Vec<Move> {
         moves.extend([
             Move::UserCreates(name),
             Move::UserDeletes(name),
+            Move::SnapshotForced(name),
             Move::GraceEnds(name),
             Move::CreationIsDue(name),
             Move::Controller(name, Request::Works),
@@ -90,6 +94,8 @@ pub(crate) fn all(setup: &Setup) -> Vec<Move> {
         moves.extend(DRIVERS.map(|how| Move::Sidecar(at, how)));
         moves.extend([
             Move::SidecarReplyLost(at),
+            Move::Orphan(at, Request::Works),
+            Move::Orphan(at, Request::ReplyLost),
             Move::CallIsDue(at),
             Move::LateEffect(at),
             Move::LateNothing(at),
@@ -139,6 +145,7 @@ impl World {
                 snap.deleting = true;
                 self.put_snapshot(name, snap);
             }
+            Move::SnapshotForced(name) => self.forces(name)?,
             Move::UserDeletesClaim => {
                 let mut claim = self.claim.filter(|it| setup.claim_goes && !it.deleting)?;
                 claim.deleting = true;
@@ -207,6 +214,7 @@ impl World {
             Move::LateNothing(at) => self.late[at] = false,
             Move::Controller(name, how) => return self.controller(name, how),
             Move::Guard(how) => return self.guard(how),
+            Move::Orphan(at, how) => return self.orphan(at, how),
             Move::Sidecar(at, how) => return self.sidecar(at, how, false),
             Move::SidecarReplyLost(at) => return self.sidecar(at, Driver::Works, true),
         }
@@ -224,8 +232,9 @@ impl World {
             return None;
         }
         self.born[uid] = true;
-        // Ours looks again in a moment before it complains of what is missing.
-        self.controller.memory[name].in_grace = !self.controller.theirs;
+        // Ours looks again in a moment before it complains of what is missing, if it may be.
+        let whole = setup.bound && !setup.class_goes && !setup.claim_goes && !setup.imported;
+        self.controller.memory[name].in_grace = !self.controller.theirs && !whole;
         self.put_snapshot(
             name,
             Snap {
@@ -305,6 +314,7 @@ impl World {
         it.class = Seen::Unknown;
         it.fresh = [false; 2];
         it.looked_up = [false; 2];
+        it.owner_looked_up = [false; 2];
         it.memory = [Memory::default(); 2];
     }
 
@@ -396,7 +406,8 @@ impl World {
         let snapshots = (0..2).map(|name| rests(&snapshot::decide(&self.snapshot_facts(name))));
         let contents = (0..2).map(|at| rests(&self.content_verdict(at)));
         let guard = rests(&guard::decide(&self.guard_facts()));
-        let controller = snapshots.into_iter().all(|it| it) && guard;
+        let orphans = (0..2).map(|at| rests(&orphan::decide(&self.orphan_facts(at))));
+        let controller = snapshots.into_iter().chain(orphans).all(|it| it) && guard;
         let sidecar = contents.into_iter().all(|it| it);
         (!controller && !self.controller.theirs) || (!sidecar && !self.sidecar.theirs)
     }

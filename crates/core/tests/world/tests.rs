@@ -17,6 +17,7 @@ pub(crate) const PLAIN: Setup = Setup {
     claim_used: false,
     class_goes: false,
     by_hand: false,
+    forced: false,
     slow: false,
     faults: 2,
     lies: 1,
@@ -304,6 +305,32 @@ fn by_hand_and_stale() {
             by_hand: true,
             stale: true,
             faults: 0,
+            lies: 0,
+            ..PLAIN
+        },
+    );
+}
+
+/// D24: what points at a snapshot that is not there can be deleted all the same.
+#[test]
+fn a_snapshot_whose_finalizers_are_torn_off() {
+    holds(
+        "forced",
+        Setup {
+            by_hand: true,
+            forced: true,
+            faults: 1,
+            lies: 0,
+            ..PLAIN
+        },
+    );
+    holds(
+        "forced, imported",
+        Setup {
+            imported: true,
+            by_hand: true,
+            forced: true,
+            faults: 1,
             lies: 0,
             ..PLAIN
         },
