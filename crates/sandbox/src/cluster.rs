@@ -175,7 +175,13 @@ impl Cluster {
             ended = first_end(&mut self.rest) => return Err(ended.into()),
             ended = first_end(&mut self.storage) => return Err(ended.into()),
         }
-        roles::all(&mut self.roles, &self.server, socket, &self.end_roles);
+        roles::all(
+            &mut self.roles,
+            &self.server,
+            socket,
+            &self.end_roles,
+            self.options.without,
+        );
         let kubeconfig = self.server.kubeconfig(self.address);
         Ok(kubeconfig::write(&self.options.kubeconfig(), &kubeconfig)?)
     }

@@ -84,6 +84,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         driver_pool_size,
         allow_non_atomic_groups,
         default_classes: !no_default_classes,
+        without: &[],
     };
     let started = tokio::select! {
         started = Cluster::start(options) => Some(started),

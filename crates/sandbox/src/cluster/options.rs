@@ -24,6 +24,8 @@ pub struct Options {
     pub allow_non_atomic_groups: bool,
     /// Install a StorageClass and a VolumeSnapshotClass that are the default.
     pub default_classes: bool,
+    /// Roles, by name, that somebody else runs against this cluster.
+    pub without: &'static [&'static str],
 }
 
 impl Options {
@@ -39,6 +41,7 @@ impl Options {
             driver_pool_size: None,
             allow_non_atomic_groups: false,
             default_classes: true,
+            without: &[],
         }
     }
 

@@ -53,25 +53,36 @@ pub(super) async fn driver_answers(address: &Address) -> Result<(), StartError> 
         .map_err(StartError::DriverIll)
 }
 
-/// All roles but the driver.
-pub(super) fn all(parts: &mut Parts, server: &Server, socket: &Address, end: &CancellationToken) {
-    let client = account(server, "snapshot-controller");
-    let running = tintype_controller::run(tintype_controller::Args::default(), client, end.clone());
-    parts.spawn(async { ("snapshot-controller", running.await) });
-
-    let client = account(server, "csi-snapshotter");
-    let args = tintype_sidecar::snapshotter::Args {
-        csi_address: socket.to_string(),
-        ..Default::default()
-    };
-    let running = tintype_sidecar::snapshotter::run(args, client, end.clone());
-    parts.spawn(async { ("csi-snapshotter", running.await) });
-
-    let client = account(server, "csi-provisioner");
-    let args = tintype_sidecar::provisioner::Args {
-        csi_address: socket.to_string(),
-        ..Default::default()
-    };
-    let running = tintype_sidecar::provisioner::run(args, client, end.clone());
-    parts.spawn(async { ("csi-provisioner", running.await) });
+/// All roles but the driver, and those that somebody else runs.
+pub(super) fn all(
+    parts: &mut Parts,
+    server: &Server,
+    socket: &Address,
+    end: &CancellationToken,
+    without: &[&str],
+) {
+    if !without.contains(&"snapshot-controller") {
+        let client = account(server, "snapshot-controller");
+        let args = tintype_controller::Args::default();
+        let running = tintype_controller::run(args, client, end.clone());
+        parts.spawn(async { ("snapshot-controller", running.await) });
+    }
+    if !without.contains(&"csi-snapshotter") {
+        let client = account(server, "csi-snapshotter");
+        let args = tintype_sidecar::snapshotter::Args {
+            csi_address: socket.to_string(),
+            ..Default::default()
+        };
+        let running = tintype_sidecar::snapshotter::run(args, client, end.clone());
+        parts.spawn(async { ("csi-snapshotter", running.await) });
+    }
+    if !without.contains(&"csi-provisioner") {
+        let client = account(server, "csi-provisioner");
+        let args = tintype_sidecar::provisioner::Args {
+            csi_address: socket.to_string(),
+            ..Default::default()
+        };
+        let running = tintype_sidecar::provisioner::run(args, client, end.clone());
+        parts.spawn(async { ("csi-provisioner", running.await) });
+    }
 }

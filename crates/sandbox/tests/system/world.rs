@@ -33,7 +33,7 @@ use tintype_sandbox::{
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Longer than any step takes, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What the functions below need of a kind.
 pub(crate) trait Kind:
@@ -46,7 +46,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Debug + Send + DeserializeOwned + '
 /// One cluster in one folder.
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl World {

@@ -1,0 +1,16 @@
+//! Holds the roles to their contract where the driver, the clock or the rights are against them:
+//! the real API server and the real driver, with a proxy between driver and sidecar that makes
+//! calls fail as a network and a bad driver do.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod many;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod rights;
+#[cfg(test)]
+mod secrets;
