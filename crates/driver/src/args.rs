@@ -170,3 +170,24 @@ fn host_name() -> anyhow::Result<String> {
     let name = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     Ok(name.trim_end().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_on_a_node_and_perhaps_in_a_zone() {
+        let of = |backend, zone: Option<&str>| {
+            let found = topology(backend, "n1", zone.map(str::to_owned));
+            let pairs = found
+                .into_iter()
+                .map(|(key, value)| format!("{key}={value}"));
+            pairs.collect::<Vec<_>>()
+        };
+        let node = "topology.csi.tintype.dev/node=n1";
+        let zone = "topology.csi.tintype.dev/zone=z1";
+        assert_eq!(of(BackendChoice::Auto, None), [node]);
+        assert_eq!(of(BackendChoice::Image, Some("z1")), [node, zone]);
+        assert_eq!(of(BackendChoice::Null, None), [""; 0]);
+    }
+}

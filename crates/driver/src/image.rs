@@ -50,7 +50,7 @@ pub(crate) struct Image {
 const RESERVE: u64 = 64 * MIB;
 
 /// For how long the kernel may still hold a file of a device that is gone.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What a class without `fsType` gets.
 const DEFAULT: FileSystem = FileSystem::Ext4;

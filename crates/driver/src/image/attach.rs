@@ -6,12 +6,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::mount::MountFlags;
 
-use super::Image;
 use super::format::{self, BLOCK, Superblock};
 use super::loops::{self, Device, Way};
+use super::{Image, LINGER};
 use crate::mounts::{self, Mount};
 use crate::record::{Shape, Volume};
 use crate::refusal::{Kind, Refusal};
@@ -147,14 +148,20 @@ impl Image {
         if !image.is_file() {
             return Ok(());
         }
-        match loops::find(&image)? {
+        let began = Instant::now();
+        while let Some(device) = loops::find(&image)? {
             // One that does not go by itself: of a block volume, or made by hand.
-            Some(device) if device.is_lasting() => {
+            if device.is_lasting() {
                 device.sync()?;
-                device.clear()
+                device.clear()?;
             }
-            _ => Ok(()),
+            // Its users are gone, or somebody else has it mounted.
+            if began.elapsed() > LINGER {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
+        Ok(())
     }
 
     /// Refuses if anybody still uses a volume that was detached.
