@@ -410,11 +410,7 @@ impl Lockstep {
             kind: Kind::Claim,
             finalizer: keys::FINALIZER_CLAIM_AS_SOURCE,
             object: claim.map(|it| it.meta.clone()),
-            held: match (known, held) {
-                (false, _) => Seen::Unknown,
-                (true, true) => Seen::Present(()),
-                (true, false) => Seen::Absent,
-            },
+            held: guard::held(known, held),
         };
         let facts = sighting.facts();
         assert_eq!(facts, world.guard_facts(), "facts of the guard");

@@ -131,11 +131,7 @@ impl World {
             });
         guard::Facts {
             object: self.controller.claim.map(|it| it.protected),
-            held: match (known, held) {
-                (false, _) => Seen::Unknown,
-                (true, true) => Seen::Present(()),
-                (true, false) => Seen::Absent,
-            },
+            held: guard::held(known, held),
         }
     }
 
