@@ -6,6 +6,8 @@ use tintype_core::object::{Class, Content, Key, Node, Snapshot, Volume};
 use tintype_core::orphan;
 use tintype_runtime::{Cache, Change, ClaimRow, Queue};
 
+use crate::group_caches::GroupCaches;
+
 /// Index of [`Caches::snapshots`]: by source claim.
 pub(crate) const BY_CLAIM: usize = 0;
 /// Index of [`Caches::snapshots`]: those that cannot go on, by what a change of it might cure.
@@ -16,6 +18,14 @@ pub(crate) const BY_SOURCE: usize = 0;
 pub(crate) const BY_VOLUME: usize = 1;
 /// Index of [`Caches::classes`]: default classes by driver.
 pub(crate) const DEFAULTS: usize = 0;
+/// Index of [`Caches::snapshots`]: by the group snapshot they belong to.
+pub(crate) const MEMBERS: usize = 2;
+/// Index of [`Caches::claims`]: by namespace.
+pub(crate) const CLAIMS_IN: usize = 2;
+/// Index of [`Caches::volumes`]: by driver and CSI id.
+pub(crate) const BY_HANDLE: usize = 0;
+/// Index of [`Caches::contents`]: by driver and the CSI id of their group snapshot.
+pub(crate) const BY_GROUP_HANDLE: usize = 0;
 
 /// Everything the controller watches.
 #[derive(Debug)]
@@ -27,6 +37,8 @@ pub(crate) struct Caches {
     pub(crate) volumes: Arc<Cache<Volume>>,
     /// Only with `--enable-distributed-snapshotting`.
     pub(crate) nodes: Option<Arc<Cache<Node>>>,
+    /// Only with the gate `CSIVolumeGroupSnapshot`, and filled only where its kinds are served.
+    pub(crate) groups: Option<Arc<GroupCaches>>,
 }
 
 /// Who is to be looked at: one queue for each machine.
@@ -35,17 +47,19 @@ pub(crate) struct Queues {
     pub(crate) snapshots: Arc<Queue>,
     pub(crate) contents: Arc<Queue>,
     pub(crate) claims: Arc<Queue>,
+    pub(crate) groups: Arc<Queue>,
 }
 
 impl Caches {
-    pub(crate) fn new(distributed: bool) -> Arc<Self> {
+    pub(crate) fn new(distributed: bool, groups: bool) -> Arc<Self> {
         Arc::new(Self {
-            snapshots: Cache::new(vec![Snapshot::claim_key, unsettled]),
-            contents: Cache::new(vec![]),
+            snapshots: Cache::new(vec![Snapshot::claim_key, unsettled, Snapshot::group_key]),
+            contents: Cache::new(vec![group_handle]),
             classes: Cache::new(vec![default_of]),
-            claims: Cache::new(vec![filled_from, volume_of]),
-            volumes: Cache::new(vec![]),
+            claims: Cache::new(vec![filled_from, volume_of, claim_namespace]),
+            volumes: Cache::new(vec![volume_handle]),
             nodes: distributed.then(|| Cache::new(vec![])),
+            groups: groups.then(|| Arc::new(GroupCaches::new())),
         })
     }
 
@@ -60,6 +74,9 @@ impl Caches {
         );
         if let Some(nodes) = &self.nodes {
             nodes.synced().await;
+        }
+        if let Some(groups) = &self.groups {
+            groups.synced().await;
         }
     }
 
@@ -80,6 +97,9 @@ impl Caches {
                 }
             }
         });
+        if let Some(groups) = &self.groups {
+            groups.wake(self, queues);
+        }
         let Some(nodes) = &self.nodes else { return };
         let (queue, caches) = (queues.snapshots.clone(), self.clone());
         nodes.listen(move |change| {
@@ -185,6 +205,26 @@ fn filled_from(row: &ClaimRow) -> Option<Key> {
     let from_snapshot = source.kind == tintype_core::object::DataSourceKind::Snapshot;
     let pending = row.claim.phase == tintype_core::object::ClaimPhase::Pending;
     (from_snapshot && pending).then(|| source.key.clone())
+}
+
+/// A volume, snapshot or group snapshot on storage.
+pub(crate) fn on_storage(driver: &str, handle: &str) -> Key {
+    Key::cluster(format!("{driver}^{handle}"))
+}
+
+fn volume_handle(volume: &Volume) -> Option<Key> {
+    let csi = volume.csi.as_ref()?;
+    Some(on_storage(&csi.driver, &csi.handle))
+}
+
+fn group_handle(content: &Content) -> Option<Key> {
+    let handle = content.status.as_ref()?.group_handle.as_deref()?;
+    Some(on_storage(&content.driver, handle))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an index may leave rows out")]
+fn claim_namespace(row: &ClaimRow) -> Option<Key> {
+    Some(Key::cluster(row.claim.meta.key.namespace.clone()))
 }
 
 fn volume_of(row: &ClaimRow) -> Option<Key> {

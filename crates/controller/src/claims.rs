@@ -11,6 +11,7 @@ use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Machine, Reply, Row as _, fold_reply};
 
 use crate::caches::{BY_CLAIM, Caches};
+use crate::group_caches::GroupCaches;
 
 /// The guard of source claims.
 #[derive(Debug)]
@@ -21,6 +22,19 @@ pub(crate) struct Claims {
 impl Claims {
     pub(crate) const fn new(caches: Arc<Caches>) -> Self {
         Self { caches }
+    }
+}
+
+impl Claims {
+    fn held_by_group(&self, key: &Key) -> bool {
+        let (Some(groups), Seen::Present(row)) = (&self.caches.groups, self.caches.claims.get(key))
+        else {
+            return false;
+        };
+        let volume = row.claim.volume.as_deref().map_or(Seen::NotCached, |name| {
+            self.caches.volumes.get(&Key::cluster(name))
+        });
+        groups.holds(&row.claim, volume.present().map(AsRef::as_ref))
     }
 }
 
@@ -43,11 +57,15 @@ impl Machine for Claims {
                 });
                 snapshot.holds_its_claim(content.as_ref().map(AsRef::as_ref))
             });
+        let of_groups = self.caches.groups.as_deref();
+        let held = held || self.held_by_group(key);
+        let all_cached =
+            self.caches.snapshots.is_synced() && of_groups.is_none_or(GroupCaches::all_cached);
         Sighting {
             kind: Kind::Claim,
             finalizer: keys::FINALIZER_CLAIM_AS_SOURCE,
             object: self.caches.claims.get(key).map(|row| row.meta().clone()),
-            held: guard::held(self.caches.snapshots.is_synced(), held),
+            held: guard::held(all_cached, held),
         }
     }
 

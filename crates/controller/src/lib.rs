@@ -1,11 +1,13 @@
 //! The role `snapshot-controller`: binds snapshots to contents, one active instance per cluster.
 //!
 //! Knows only the Kubernetes API; it never talks to storage. What it decides is in
-//! `tintype_core`: `snapshot`, `orphan` and `guard`.
+//! `tintype_core`: `snapshot`, `group`, `orphan` and `guard`.
 
 mod args;
 mod caches;
 mod claims;
+mod group_caches;
+mod groups;
 mod operations;
 mod orphans;
 mod snapshots;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use kube::Client;
 use tintype_api::names::CONTROLLER_LEASE;
 use tintype_core::retry::Schedule;
-use tintype_runtime::gates::Gates;
+use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
 use tintype_runtime::{
     Applier, Clock, Engine, Kind, Machine, Metrics, Queue, Recorder, Role, Tasks, Work,
     await_kinds, resync, watch,
@@ -26,6 +28,7 @@ use tracing::info;
 
 pub use args::{Args, RemovedFlags};
 use caches::{Caches, Queues};
+use groups::Groups;
 
 /// Name of the event source, as upstream's.
 const COMPONENT: &str = "snapshot-controller";
@@ -61,7 +64,8 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         role,
         removed: _, // Giving one is an error.
     } = args;
-    Gates::merged(feature_gates).tell();
+    let gates = Gates::merged(feature_gates);
+    gates.tell();
     let role = Role::open(COMPONENT, role, "", client, shutdown.clone()).await?;
     let (client, clock) = (role.client.clone(), role.clock);
     await_kinds(&client, &KINDS, retry_crd_interval_max.0, &shutdown).await?;
@@ -69,11 +73,15 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         start: millis(retry_interval_start.0),
         max: millis(retry_interval_max.0),
     };
-    let caches = Caches::new(enable_distributed_snapshotting);
+    let with_groups = gates.enabled(VOLUME_GROUP_SNAPSHOT);
+    let caches = Caches::new(enable_distributed_snapshotting, with_groups);
     let queues = Queues::default();
     caches.wake(&queues);
 
     let mut tasks = watch_all(&caches, &client, &shutdown);
+    if let Some(groups) = &caches.groups {
+        groups.open(&mut tasks, &client, &shutdown).await;
+    }
     tokio::select! {
         () = caches.synced() => {}
         () = shutdown.cancelled() => return Ok(()),
@@ -102,6 +110,12 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let snapshots = shell.engine(snapshots, &queues.snapshots);
     let contents = shell.engine(orphans::Orphans::new(caches.clone()), &queues.contents);
     let claims = shell.engine(claims::Claims::new(caches.clone()), &queues.claims);
+    let groups = shell.groups(&caches, &queues.groups);
+    if let Some(of_groups) = &caches.groups {
+        let cache = of_groups.groups.clone();
+        let looks = resync(cache, queues.groups, resync_period.0, shutdown.clone());
+        tasks.spawn("resync of group snapshots", looks);
+    }
     let period = resync_period.0;
     let looks = resync(
         caches.snapshots.clone(),
@@ -125,6 +139,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
             snapshots.run(worker_threads, end.clone()),
             contents.run(worker_threads, end.clone()),
             claims.run(worker_threads, end.clone()),
+            run_some(groups, worker_threads, end.clone()),
         );
     };
     let work = Work {
@@ -144,6 +159,13 @@ struct Shell<'a> {
 }
 
 impl Shell<'_> {
+    /// The machine of groups, if they are wanted.
+    fn groups(&self, caches: &Arc<Caches>, queue: &Arc<Queue>) -> Option<Arc<Engine<Groups>>> {
+        let watched = caches.groups.clone()?;
+        let machine = Groups::new(caches.clone(), watched, self.clock, self.schedule);
+        Some(self.engine(machine, queue))
+    }
+
     fn engine<M: Machine>(&self, machine: M, queue: &Arc<Queue>) -> Arc<Engine<M>> {
         Engine::new(
             machine,
@@ -153,6 +175,16 @@ impl Shell<'_> {
             self.schedule,
             self.metrics,
         )
+    }
+}
+
+async fn run_some<M: Machine>(
+    engine: Option<Arc<Engine<M>>>,
+    workers: usize,
+    end: CancellationToken,
+) {
+    if let Some(engine) = engine {
+        engine.run(workers, end).await;
     }
 }
 

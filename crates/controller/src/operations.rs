@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn caches() -> (Arc<Caches>, Metrics) {
-        let caches = Caches::new(false);
+        let caches = Caches::new(false, false);
         let class = json!({
             "metadata": {"name": "fast", "uid": "c1", "resourceVersion": "1"},
             "driver": "fast.csi", "deletionPolicy": "Delete",

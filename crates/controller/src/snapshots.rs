@@ -116,6 +116,17 @@ impl Snapshots {
     }
 }
 
+impl Snapshots {
+    /// With groups off, or their kinds not served, nothing is cached: then it is looked up (D2).
+    fn group(&self, key: Option<&Key>) -> Seen<Arc<Group>> {
+        let groups = self.caches.groups.as_ref();
+        match groups.zip(key).map(|(groups, key)| groups.groups.get(key)) {
+            Some(Seen::Unknown) | None => Seen::NotCached,
+            Some(seen) => seen,
+        }
+    }
+}
+
 impl Machine for Snapshots {
     type Seen = Sighting;
     type Step = Step;
@@ -155,12 +166,16 @@ impl Machine for Snapshots {
             .present()
             .and_then(|it| it.csi.as_ref())
             .map(|it| it.driver.as_ref());
+        let group_key = row.as_ref().and_then(|it| {
+            let by_content = || self.caches.groups.as_ref()?.group_of(content.present()?);
+            it.group_key().or_else(by_content)
+        });
         Sighting {
             class: row
                 .as_ref()
                 .map_or(ClassSight::Defaults(None), |it| self.class_of(it, driver)),
-            group_key: row.as_ref().and_then(|it| it.group_key()),
-            group: Seen::NotCached,
+            group: self.group(group_key.as_ref()),
+            group_key,
             being_restored: !self.caches.claims.group(BY_SOURCE, key).is_empty(),
             fresh: false,
             looked_up: false,
@@ -210,7 +225,13 @@ impl Machine for Snapshots {
                         fold_reply(&self.caches.claims, &claim, reply).map(|row| row.claim.clone());
                 }
             }
-            Step::LookUpGroup => seen.group = read_group(reply),
+            Step::LookUpGroup => {
+                let key = seen.group_key.clone();
+                seen.group = match (&self.caches.groups, key) {
+                    (Some(groups), Some(key)) => fold_reply(&groups.groups, &key, reply),
+                    (_, _) => read_group(reply),
+                };
+            }
             Step::CreateContent
             | Step::BindContent
             | Step::ProtectContent

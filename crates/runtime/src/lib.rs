@@ -17,6 +17,7 @@ mod event;
 pub mod flags;
 pub mod gates;
 mod http;
+mod late;
 pub mod lease;
 mod limit;
 mod metrics;
@@ -37,6 +38,7 @@ pub use definitions::{Kind, KindsError, await_kinds};
 pub use duration::{DurationError, GoDuration};
 pub use event::{Events, Recorder};
 pub use http::HttpError;
+pub use late::LateKinds;
 pub use metrics::{
     CallMetrics, LeaderMetrics, Metrics, MetricsError, Operation, Operations, ProvisionMetrics,
     SnapshotType,
@@ -47,5 +49,5 @@ pub use resync::resync;
 pub use role::{Role, RoleError, Term};
 pub use rows::{ClaimRow, Row};
 pub use tasks::{TaskDied, Tasks};
-pub use watch::{watch, watch_labelled};
+pub use watch::{follow, watch, watch_labelled};
 pub use work::Work;

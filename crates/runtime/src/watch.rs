@@ -40,7 +40,8 @@ pub fn watch_labelled<R: Row>(
     tasks.spawn(name, follow(client, cache, label, shutdown));
 }
 
-async fn follow<R: Row>(
+/// Watches all objects of the row's kind that have this label, until `shutdown`.
+pub async fn follow<R: Row>(
     client: Client,
     cache: Arc<Cache<R>>,
     label: Option<String>,

@@ -3,12 +3,18 @@
 mod args;
 mod caches;
 mod contents;
+mod group_caches;
+mod group_contents;
+mod group_storage;
 mod storage;
+
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use kube::Client;
 use tintype_api::names::snapshotter_lease;
 use tintype_core::content;
+use tintype_csi::ControllerCapabilities;
 use tintype_csi::v1::controller_service_capability::rpc::Type as Capability;
 use tintype_runtime::flags::labels;
 use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
@@ -21,6 +27,7 @@ use crate::memory::Remembered;
 
 pub use args::{Args, RemovedFlags};
 use caches::Caches;
+use group_contents::GroupContents;
 
 /// Name of the role.
 const ROLE: &str = "csi-snapshotter";
@@ -36,8 +43,8 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         timeout,
         snapshot_name_prefix,
         snapshot_name_uuid_length,
-        groupsnapshot_name_prefix: _, // Groups are not made yet.
-        groupsnapshot_name_uuid_length: _,
+        groupsnapshot_name_prefix,
+        groupsnapshot_name_uuid_length,
         worker_threads,
         resync_period,
         retry_interval_start,
@@ -51,7 +58,8 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         removed: _, // Giving one is an error.
     } = args;
     let node = node_deployment.then(node_name).transpose()?;
-    Gates::merged(feature_gates).tell();
+    let gates = Gates::merged(feature_gates);
+    gates.tell();
     let role = Role::open(ROLE, role, &metrics_address, client, shutdown.clone()).await?;
     let (client, clock) = (role.client.clone(), role.clock);
     let calls = role.metrics.calls()?;
@@ -59,17 +67,14 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         return Ok(());
     };
     let capabilities = driver.client.controller_get_capabilities().await?;
-    if !capabilities.has(Capability::CreateDeleteSnapshot) {
-        bail!(
-            "CSI driver {} does not support ControllerCreateSnapshot; it needs no snapshot sidecar",
-            driver.name
-        );
-    }
+    must_cut(&driver.name, &capabilities)?;
 
     let schedule = crate::schedule(retry_interval_start, retry_interval_max);
     let caches = Caches::new();
-    role.metrics.work_queue(QUEUE, &caches.queue)?;
+    let to_pass = caches.queue.clone();
+    role.metrics.work_queue(QUEUE, &to_pass)?;
     let mut tasks = caches.watch(&client, node.as_deref(), &shutdown);
+    let groups = group_caches::open(&gates, &mut tasks, &client, &shutdown).await;
     tokio::select! {
         () = caches.synced() => {}
         () = shutdown.cancelled() => return Ok(()),
@@ -78,16 +83,13 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     }
     info!(driver = %driver.name, contents = caches.contents.len(), "caches are filled");
     role.is_ready();
-    let (lease, labels) = (
-        snapshotter_lease(&driver.name),
-        labels(leader_election_labels),
-    );
-    let Some(term) = driver::unless_lost(&driver, role.lead(&lease, labels)).await?? else {
+    let lease = snapshotter_lease(&driver.name);
+    let leading = role.lead(&lease, labels(leader_election_labels));
+    let Some(term) = driver::unless_lost(&driver, leading).await?? else {
         return Ok(());
     };
 
-    let component = format!("csi-snapshotter {}", driver.name);
-    let (recorder, events) = Recorder::start(client.clone(), &component, clock);
+    let (recorder, events) = Recorder::start(client.clone(), &component(&driver.name), clock);
     let machine = contents::Contents {
         cache: caches.contents.clone(),
         classes: caches.classes,
@@ -95,13 +97,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         client: client.clone(),
         clock,
         schedule,
-        asks: if capabilities.has(Capability::ListSnapshots) {
-            contents::Asks::List
-        } else if capabilities.has(Capability::GetSnapshot) {
-            contents::Asks::Get
-        } else {
-            contents::Asks::Never
-        },
+        asks: asks(&capabilities),
         names: contents::Names {
             prefix: snapshot_name_prefix,
             length: usize::try_from(snapshot_name_uuid_length).ok(),
@@ -110,17 +106,76 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         memory: Remembered::with_doubts(&role.metrics, |it: &content::Memory| it.doubt)?,
         secrets: Remembered::default(),
     };
-    let (applier, queue) = (Applier::new(client, recorder), caches.queue.clone());
-    let engine = Engine::new(machine, queue, applier, clock, schedule, &role.metrics);
+    let applier = Applier::new(client, recorder);
+    let groups = groups.map(|watched| {
+        let (cache, queue) = (watched.contents.clone(), watched.queue.clone());
+        let looks = resync(cache, queue.clone(), resync_period.0, shutdown.clone());
+        tasks.spawn("resync of group contents", looks);
+        let names = contents::Names {
+            prefix: groupsnapshot_name_prefix,
+            length: usize::try_from(groupsnapshot_name_uuid_length).ok(),
+            extra_metadata: extra_create_metadata,
+        };
+        let machine = GroupContents::beside(&machine, watched, names);
+        Engine::new(
+            machine,
+            queue,
+            applier.clone(),
+            clock,
+            schedule,
+            &role.metrics,
+        )
+    });
+    let engine = Engine::new(machine, to_pass, applier, clock, schedule, &role.metrics);
     let looks = resync(caches.contents, caches.queue, resync_period.0, shutdown);
     tasks.spawn("resync of contents", looks);
-    let engine = engine.run(worker_threads, term.end().clone());
+    let engine = run_both(engine, groups, worker_threads, term.end().clone());
     let work = Work {
         term,
         tasks,
         events,
     };
     work.run(engine, driver.lost()).await
+}
+
+/// A driver that makes no snapshots has no use for this role.
+fn must_cut(driver: &str, capabilities: &ControllerCapabilities) -> anyhow::Result<()> {
+    if !capabilities.has(Capability::CreateDeleteSnapshot) {
+        bail!(
+            "CSI driver {driver} does not support ControllerCreateSnapshot; it needs no snapshot sidecar"
+        );
+    }
+    Ok(())
+}
+
+/// How the driver can be asked about a snapshot it did not cut for us.
+fn asks(capabilities: &ControllerCapabilities) -> contents::Asks {
+    if capabilities.has(Capability::ListSnapshots) {
+        contents::Asks::List
+    } else if capabilities.has(Capability::GetSnapshot) {
+        contents::Asks::Get
+    } else {
+        contents::Asks::Never
+    }
+}
+
+/// Name of the event source, as upstream's.
+fn component(driver: &str) -> String {
+    format!("csi-snapshotter {driver}")
+}
+
+async fn run_both(
+    contents: Arc<Engine<contents::Contents>>,
+    groups: Option<Arc<Engine<GroupContents>>>,
+    workers: usize,
+    end: CancellationToken,
+) {
+    let groups = async {
+        if let Some(groups) = groups {
+            groups.run(workers, end.clone()).await;
+        }
+    };
+    tokio::join!(contents.run(workers, end.clone()), groups);
 }
 
 /// Refuses flags that cannot be together, or mean nothing (spec sidecar 3.2).

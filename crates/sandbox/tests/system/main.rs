@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod restart;

@@ -51,8 +51,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With other options than usual.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let cluster = Cluster::start(options(folder.path())).await.unwrap();
+        let mut options = options(folder.path());
+        change(&mut options);
+        let cluster = Cluster::start(options).await.unwrap();
         Self { cluster, folder }
     }
 

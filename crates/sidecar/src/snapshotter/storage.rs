@@ -105,6 +105,8 @@ impl Contents {
         let class = seen.class.as_ref().and_then(|it| it.present());
         let named = class.map(|class| content::list_secret(class, &content));
         let reference = match named.transpose() {
+            // A member is asked about with the secrets it was cut with.
+            Ok(_) if content.member => content.secret.as_deref().cloned(),
             Ok(secret) => secret.flatten().map(|it| SecretRef {
                 namespace: it.namespace.into(),
                 name: it.name.into(),

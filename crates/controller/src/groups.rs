@@ -1,0 +1,259 @@
+//! Joins the group machine to the controller's caches.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tintype_core::group::{self, Sighting, Step, Waiting, member};
+use tintype_core::object::{Group, GroupContent, Key};
+use tintype_core::retry::{Backoff, Schedule};
+use tintype_core::snapshot::{ClassSight, Memory};
+use tintype_core::write::{Kind, Write};
+use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
+use tintype_runtime::{Clock, Machine, Reply, fold_reply};
+
+use crate::caches::{BY_SOURCE, Caches};
+use crate::group_caches::GroupCaches;
+
+/// A driver that answers within this, milliseconds, saves the write of the bound name alone.
+const GRACE: u64 = 1_000;
+
+/// What is remembered of a group snapshot while its content is young or refused.
+#[derive(Debug, Clone, Copy, Default)]
+struct Remembered {
+    content_made: Option<Time>,
+    creation_refused: bool,
+    backoff: Backoff,
+}
+
+/// The group machine with everything around it.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    caches: Arc<Caches>,
+    watched: Arc<GroupCaches>,
+    clock: Clock,
+    schedule: Schedule,
+    memory: Mutex<HashMap<Key, Remembered>>,
+}
+
+impl Groups {
+    pub(crate) fn new(
+        caches: Arc<Caches>,
+        watched: Arc<GroupCaches>,
+        clock: Clock,
+        schedule: Schedule,
+    ) -> Self {
+        Self {
+            caches,
+            watched,
+            clock,
+            schedule,
+            memory: Mutex::default(),
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, HashMap<Key, Remembered>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kept only while it says something.
+    fn recall(&self, key: &Key, now: Time) -> Memory {
+        let mut memory = self.memory();
+        let Some(it) = memory.get(key).copied() else {
+            return Memory::default();
+        };
+        let in_grace = it.content_made.is_some_and(|made| now < made.plus(GRACE));
+        if !in_grace && !it.creation_refused {
+            memory.remove(key);
+        }
+        Memory {
+            in_grace,
+            creation_refused: it.creation_refused,
+            retry_due: it.backoff.due(now),
+        }
+    }
+
+    fn class_of(&self, group: &Group, driver: Option<&str>) -> ClassSight {
+        let classes = &self.watched.classes;
+        match (&group.class, driver) {
+            (Some(name), _) => ClassSight::Named(
+                classes
+                    .get(&Key::cluster(name.as_ref()))
+                    .map(|it| it.0.clone()),
+            ),
+            (None, _) if !classes.is_synced() => ClassSight::Defaults(None),
+            (None, Some(driver)) => ClassSight::Defaults(Some(self.watched.defaults(driver))),
+            (None, None) => ClassSight::Defaults(None),
+        }
+    }
+
+    /// What caches hold, all of it; own writes are in them.
+    fn gather(&self, key: &Key, now: Time) -> Sighting {
+        let group = self.watched.groups.get(key);
+        if group.present().is_none() {
+            self.memory().remove(key);
+        }
+        let mut seen = Sighting {
+            group,
+            fresh: false,
+            content: Seen::NotCached,
+            looked_up: false,
+            class: ClassSight::Defaults(None),
+            claims: Seen::NotCached,
+            members: Vec::new(),
+            owned: Seen::NotCached,
+            restored: None,
+            memory: self.recall(key, now),
+        };
+        let Some(row) = seen.group.present().cloned() else {
+            return seen;
+        };
+        seen.content = self.watched.content_of(&row);
+        let content: Option<Arc<GroupContent>> = seen.content.present().cloned();
+        seen.claims = self.caches.picked(&row, content.as_deref());
+        seen.class = self.class_of(&row, seen.driver());
+        seen.members = self.caches.members_of(&row, content.as_deref());
+        seen.owned = self.caches.owned_by(&row);
+        let owned = seen.owned.present().map_or(&[][..], Vec::as_slice);
+        seen.restored = owned
+            .iter()
+            .map(|it| &it.meta.key)
+            .find(|it| !self.caches.claims.group(BY_SOURCE, it).is_empty())
+            .cloned();
+        seen
+    }
+
+    /// Puts the reply where the next look finds it.
+    fn put(&self, key: &Key, seen: &Sighting, step: Step, reply: Reply) {
+        let group = seen.group.present();
+        let open = seen.open_member().zip(group);
+        match step {
+            Step::Protect
+            | Step::LookUpGroup
+            | Step::Publish
+            | Step::Complain(_)
+            | Step::Retract
+            | Step::Release => drop(fold_reply(&self.watched.groups, key, reply)),
+            Step::ProtectClaim => {
+                if let Some(picked) = seen.unprotected_claim() {
+                    let claim = &picked.claim.meta.key;
+                    drop(fold_reply(&self.caches.claims, claim, reply));
+                }
+            }
+            Step::CreateContent
+            | Step::BindContent
+            | Step::ProtectContent
+            | Step::LookUpContent
+            | Step::AskContentDeletion
+            | Step::DeleteContent => {
+                if let Some(name) = group.and_then(|it| it.content_name()) {
+                    let content = Key::cluster(name);
+                    drop(fold_reply(&self.watched.contents, &content, reply));
+                }
+            }
+            Step::Member(member::Step::MakeSnapshot) => {
+                if let Some(((member, _), group)) = open {
+                    let snapshot = member.snapshot_key(group);
+                    drop(fold_reply(&self.caches.snapshots, &snapshot, reply));
+                }
+            }
+            Step::Member(
+                member::Step::MakeContent | member::Step::BindContent | member::Step::Record,
+            ) => {
+                if let Some(((member, _), group)) = open {
+                    let content = member.content_key(group);
+                    drop(fold_reply(&self.caches.contents, &content, reply));
+                }
+            }
+            Step::DeleteMember => {
+                if let Some(snapshot) = seen.staying() {
+                    let snapshot = &snapshot.meta.key;
+                    drop(fold_reply(&self.caches.snapshots, snapshot, reply));
+                }
+            }
+        }
+    }
+}
+
+impl Machine for Groups {
+    type Seen = Sighting;
+    type Step = Step;
+    type Why = Waiting;
+
+    const NAME: &'static str = "group-snapshot";
+
+    fn observe(&self, key: &Key, now: Time) -> Sighting {
+        self.gather(key, now)
+    }
+
+    fn decide(&self, seen: &Sighting) -> Verdict<Step, Waiting> {
+        group::decide(&seen.facts())
+    }
+
+    fn render(&self, step: Step, seen: &Sighting, wall: Stamp) -> Option<Write> {
+        group::render(step, seen, wall)
+    }
+
+    fn document(&self, write: &Write) -> Option<Box<str>> {
+        let row = (write.kind == Kind::Claim).then(|| self.caches.claims.get(&write.key))?;
+        row.present().map(|it| it.document.clone())
+    }
+
+    fn fold(&self, key: &Key, seen: &mut Sighting, step: Step, reply: Reply) {
+        self.put(key, seen, step, reply);
+        let now = self.clock.now();
+        if step == Step::CreateContent {
+            self.memory().insert(
+                key.clone(),
+                Remembered {
+                    content_made: Some(now),
+                    ..Remembered::default()
+                },
+            );
+        }
+        let of_group = matches!(
+            step,
+            Step::Protect
+                | Step::LookUpGroup
+                | Step::Publish
+                | Step::Complain(_)
+                | Step::Retract
+                | Step::Release
+        );
+        let before = (seen.fresh, seen.looked_up);
+        *seen = self.gather(key, now);
+        seen.fresh = before.0 || of_group;
+        seen.looked_up = before.1 || step == Step::LookUpContent;
+    }
+
+    async fn call(&self, _key: &Key, _step: Step, _seen: &mut Sighting) {}
+
+    fn refused(&self, key: &Key, seen: &mut Sighting, step: Step, why: &str) -> bool {
+        if step != Step::CreateContent {
+            return false;
+        }
+        tracing::warn!(group = %key, "the API server refused the group content: {why}");
+        let mut memory = self.memory();
+        let it = memory.entry(key.clone()).or_default();
+        it.creation_refused = true;
+        it.backoff
+            .failed(self.clock.now(), self.schedule, rand::random());
+        seen.memory.creation_refused = true;
+        seen.memory.retry_due = false;
+        true
+    }
+
+    fn delay(&self, seen: &Sighting, timer: Timer) -> Duration {
+        let now = self.clock.now();
+        let memory = self.memory();
+        let it = seen.group.present().and_then(|it| memory.get(&it.meta.key));
+        let millis = match (timer, it) {
+            (Timer::Grace, Some(it)) => it
+                .content_made
+                .map_or(0, |made| made.plus(GRACE).0.saturating_sub(now.0)),
+            (Timer::Retry | Timer::Poll, Some(it)) => it.backoff.remaining(now),
+            (Timer::Grace | Timer::Retry | Timer::Poll, None) => 0,
+        };
+        Duration::from_millis(millis)
+    }
+}

@@ -1,0 +1,86 @@
+//! The caches of group contents and their classes, once these kinds are served.
+//!
+//! On a node's own sidecar too they are of the whole cluster: nobody labels group contents with a
+//! node (D21).
+
+use std::sync::Arc;
+
+use kube::Client;
+use tintype_core::object::{GroupClass, GroupContent};
+use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
+use tintype_runtime::{Cache, Kind, LateKinds, Queue, Tasks, follow};
+use tokio_util::sync::CancellationToken;
+
+/// What the API server must serve for group contents.
+const KINDS: [Kind; 2] = [
+    Kind {
+        api_version: tintype_api::GROUP_API_VERSION,
+        plural: "volumegroupsnapshotcontents",
+    },
+    Kind {
+        api_version: tintype_api::GROUP_API_VERSION,
+        plural: "volumegroupsnapshotclasses",
+    },
+];
+
+/// What the snapshotter watches of groups, and the group contents that are to be passed.
+#[derive(Debug)]
+pub(crate) struct GroupCaches {
+    pub(crate) contents: Arc<Cache<GroupContent>>,
+    pub(crate) classes: Arc<Cache<GroupClass>>,
+    pub(crate) queue: Arc<Queue>,
+    late: LateKinds,
+}
+
+/// The caches of groups, if the gate wants them.
+pub(super) async fn open(
+    gates: &Gates,
+    tasks: &mut Tasks,
+    client: &Client,
+    shutdown: &CancellationToken,
+) -> Option<GroupCaches> {
+    let caches = gates
+        .enabled(VOLUME_GROUP_SNAPSHOT)
+        .then(GroupCaches::new)?;
+    caches.open(tasks, client, shutdown).await;
+    Some(caches)
+}
+
+impl GroupCaches {
+    /// Empty ones, that wake the queue from now on.
+    fn new() -> Self {
+        let caches = Self {
+            contents: Cache::new(vec![]),
+            classes: Cache::new(vec![]),
+            queue: Arc::default(),
+            late: LateKinds::default(),
+        };
+        let to = caches.queue.clone();
+        caches.contents.listen(move |change| {
+            for content in change.rows() {
+                to.add(content.meta.key.clone());
+            }
+        });
+        let (to, from) = (caches.queue.clone(), caches.contents.clone());
+        caches.classes.listen(move |_| {
+            for content in from.rows().iter().filter(|it| !it.ready()) {
+                to.add(content.meta.key.clone());
+            }
+        });
+        caches
+    }
+
+    /// Starts the watches, now or as soon as the kinds are served.
+    async fn open(&self, tasks: &mut Tasks, client: &Client, shutdown: &CancellationToken) {
+        let (to, end) = (|| client.clone(), || shutdown.clone());
+        let contents = follow(to(), self.contents.clone(), None, end());
+        let classes = follow(to(), self.classes.clone(), None, end());
+        let watches = async {
+            tokio::join!(contents, classes);
+        };
+        let kinds = (client, &KINDS[..]);
+        self.late
+            .open(tasks, "watches of group contents", kinds, shutdown, watches)
+            .await;
+    }
+}
