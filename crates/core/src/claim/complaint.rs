@@ -181,7 +181,7 @@ impl Complaint {
             ),
             Self::SourceUnnamed => "spec.dataSource.name is empty; make the claim anew with the name of a snapshot or claim".to_owned(),
             Self::SourceElsewhere => format!(
-                "spec.dataSourceRef names {source} in another namespace, and the feature CrossNamespaceVolumeDataSource is off; turn it on, or bring the snapshot here with `tintype restore --namespace`"
+                "spec.dataSourceRef names {source} in another namespace, and the feature CrossNamespaceVolumeDataSource is off; turn it on, or import the snapshot here: a VolumeSnapshotContent with its snapshotHandle and deletionPolicy Retain, and a VolumeSnapshot that names it"
             ),
             Self::NotGranted => format!(
                 "no ReferenceGrant in the namespace of {source} lets claims of this namespace be filled from it; create one there"

@@ -166,7 +166,7 @@ fn definitions_and_version_are_printed() {
         text(&output.stdout)
             .matches("kind: CustomResourceDefinition")
             .count(),
-        3
+        6
     );
     let output = succeed(tintype().arg("version"));
     assert_eq!(
