@@ -217,9 +217,12 @@ fn scans(root: &Path) -> anyhow::Result<Vec<String>> {
     Ok(found)
 }
 
-/// `Change::rows` is the one or two rows of a change.
+/// `Change::rows` is the one or two rows of a change. Nodes are few beside snapshots, and which of
+/// them reaches a volume is a question to all of them.
 fn scan(line: &str) -> bool {
-    let line = line.replace("change.rows()", "");
+    let line = line
+        .replace("change.rows()", "")
+        .replace("nodes.rows()", "");
     line.contains(".rows()") || line.contains(".keys()")
 }
 
@@ -258,6 +261,7 @@ mod tests {
         assert!(scan("for row in self.snapshots.rows() {"));
         assert!(scan("let keys = caches.contents.keys();"));
         assert!(!scan("for row in change.rows() {"));
+        assert!(!scan("let nodes = nodes.rows();"));
         assert_eq!(scans(&tidy::root()).unwrap(), [] as [&str; 0]);
     }
 }

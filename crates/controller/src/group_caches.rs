@@ -20,6 +20,8 @@ use crate::caches::{
 
 /// Index of [`GroupCaches::groups`]: by namespace.
 const GROUPS_IN: usize = 0;
+/// Index of [`GroupCaches::groups`]: those that are not ready, all under [`open`].
+const OPEN: usize = 1;
 /// Index of [`GroupCaches::contents`]: by driver and handle.
 const BY_OWN_HANDLE: usize = 0;
 
@@ -51,7 +53,10 @@ pub(crate) struct GroupCaches {
 impl GroupCaches {
     pub(crate) fn new() -> Self {
         Self {
-            groups: Cache::new(vec![|it| Some(Key::cluster(it.meta.key.namespace.clone()))]),
+            groups: Cache::new(vec![
+                |it| Some(Key::cluster(it.meta.key.namespace.clone())),
+                |it| (it.ready != Some(true)).then(open),
+            ]),
             contents: Cache::new(vec![|it| Some(on_storage(&it.driver, it.handle()?))]),
             classes: Cache::new(vec![|it| {
                 it.0.default.then(|| Key::cluster(it.0.driver.as_ref()))
@@ -182,7 +187,7 @@ impl GroupCaches {
         });
         let (queue, groups) = (queues.groups.clone(), self.clone());
         self.classes.listen(move |_: &Change<GroupClass>| {
-            for group in groups.groups.rows() {
+            for group in groups.groups.group(OPEN, &open()) {
                 groups.wake_open(&group, &queue);
             }
         });
@@ -247,6 +252,11 @@ impl GroupCaches {
             queue.add(group.meta.key.clone());
         }
     }
+}
+
+/// Under which every group that is not ready is found.
+fn open() -> Key {
+    Key::cluster("")
 }
 
 fn of_namespace(key: &Key) -> Key {

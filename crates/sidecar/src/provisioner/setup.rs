@@ -119,7 +119,7 @@ impl Beside {
 
 impl Own {
     fn node(&self) -> Node {
-        let keys: BTreeSet<_> = self.topology.keys().cloned().collect();
+        let keys: BTreeSet<_> = self.topology.clone().into_keys().collect();
         Node {
             name: self.name.clone(),
             keys: keys.into_iter().collect(),

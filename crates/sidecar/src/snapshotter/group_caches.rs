@@ -6,10 +6,13 @@
 use std::sync::Arc;
 
 use kube::Client;
-use tintype_core::object::{GroupClass, GroupContent};
+use tintype_core::object::{GroupClass, GroupContent, Key};
 use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
 use tintype_runtime::{Cache, Kind, LateKinds, Queue, Tasks, follow};
 use tokio_util::sync::CancellationToken;
+
+/// Index of [`GroupCaches::contents`]: those that are not ready, all under [`waiting`].
+const WAITING: usize = 0;
 
 /// What the API server must serve for group contents.
 const KINDS: [Kind; 2] = [
@@ -50,7 +53,7 @@ impl GroupCaches {
     /// Empty ones, that wake the queue from now on.
     fn new() -> Self {
         let caches = Self {
-            contents: Cache::new(vec![]),
+            contents: Cache::new(vec![|it: &GroupContent| (!it.ready()).then(waiting)]),
             classes: Cache::new(vec![]),
             queue: Arc::default(),
             late: LateKinds::default(),
@@ -63,7 +66,7 @@ impl GroupCaches {
         });
         let (to, from) = (caches.queue.clone(), caches.contents.clone());
         caches.classes.listen(move |_| {
-            for content in from.rows().iter().filter(|it| !it.ready()) {
+            for content in from.group(WAITING, &waiting()) {
                 to.add(content.meta.key.clone());
             }
         });
@@ -83,4 +86,9 @@ impl GroupCaches {
             .open(tasks, "watches of group contents", kinds, shutdown, watches)
             .await;
     }
+}
+
+/// Under which every content that is not ready is found.
+fn waiting() -> Key {
+    Key::cluster("")
 }
