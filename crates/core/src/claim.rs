@@ -4,13 +4,13 @@
 //! Does not bind: the cluster's volume controller does, as soon as the volume is there.
 //!
 //! **Guarantees.** A volume is asked for only once everything it is made from is there and allows
-//! it. Before the call the claim is *marked* with a finalizer, and the mark goes only once the
-//! volume has its object or is surely not on storage: so a claim that is deleted, whatever crashes,
-//! outlives every volume that no object tells of. What was made, or may have been, for a claim that
-//! nobody wants any more is removed again: the call is repeated until its outcome is certain, then
-//! the volume is deleted, after a read past the cache found no object for it. A source is protected
-//! before the call if nobody else keeps it, else as soon as the call takes long;
-//! [`guard`](crate::guard) lets it go.
+//! it. Before the call the claim is *marked* with a finalizer, which the server has confirmed since
+//! anybody tried to take it off; the mark goes only once the volume has its object or is surely not
+//! on storage: so a claim that is deleted, whatever crashes, outlives every volume that no object
+//! tells of. What was made, or may have been, for a claim that nobody wants any more is removed
+//! again: the call is repeated until its outcome is certain, then the volume is deleted, after a
+//! read past the cache found no object for it. A source is protected before the call if nobody else
+//! keeps it, else as soon as the call takes long; [`guard`](crate::guard) lets it go.
 //!
 //! **Assumptions.** The driver is idempotent by name; the name is made of the claim's uid. A refusal
 //! leaves nothing behind (external-provisioner assumes the same).
@@ -55,7 +55,7 @@ pub enum Step {
     LookUpVolume,
     /// Put the provisioner's finalizer on what the data comes from.
     ProtectSource,
-    /// Put the in-flight finalizer on the claim.
+    /// Put the in-flight finalizer on the claim, or have the server confirm that it is on it.
     Mark,
     /// Call `CreateVolume`.
     CreateOnStorage,
@@ -79,6 +79,28 @@ pub enum Step {
     Complain(Complaint),
     /// Say in an event that somebody else's program is expected to fill the volume.
     TellPopulator,
+}
+
+impl Step {
+    /// Its write takes the in-flight finalizer off.
+    pub const fn unmarks(self) -> bool {
+        match self {
+            Self::Unmark | Self::Reschedule | Self::TakeOver => true,
+            Self::LookUpContent
+            | Self::LookUpAttributes
+            | Self::LookUpVolume
+            | Self::ProtectSource
+            | Self::Mark
+            | Self::CreateOnStorage
+            | Self::AwaitDriver
+            | Self::CreateVolume
+            | Self::DeleteOrphan
+            | Self::DrawLot
+            | Self::AskCapacity
+            | Self::Complain(_)
+            | Self::TellPopulator => false,
+        }
+    }
 }
 
 /// Why there is nothing to do now.
@@ -164,6 +186,9 @@ fn abandon(facts: &Facts, marked: bool) -> Next {
         return call(facts, Step::DeleteOrphan);
     }
     match facts.repeat {
+        Repeat::Remembered | Repeat::Possible if marked && !facts.confirmed => {
+            call(facts, Step::Mark)
+        }
         Repeat::Remembered | Repeat::Possible => call(facts, Step::CreateOnStorage),
         Repeat::Unknown => Verdict::Rest(Waiting::ForCaches),
         Repeat::LookUpContent => Verdict::Do(Step::LookUpContent),
@@ -214,7 +239,7 @@ fn provision(facts: &Facts, claim: ClaimFact) -> Next {
             Verdict::Wait(Timer::Retry, Waiting::ForDriver)
         };
     }
-    if !claim.marked {
+    if !claim.marked || !facts.confirmed {
         return Verdict::Do(Step::Mark);
     }
     let protect = match facts.source {

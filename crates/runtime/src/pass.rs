@@ -56,6 +56,9 @@ pub trait Machine: Send + Sync + 'static {
         None
     }
 
+    /// Remembers that a write is on its way, where its effect counts even if the reply gets lost.
+    fn trying(&self, _key: &Key, _seen: &mut Self::Seen, _step: Self::Step) {}
+
     /// Puts the reply to a write into what was seen, into caches and memory.
     fn fold(&self, key: &Key, seen: &mut Self::Seen, step: Self::Step, reply: Reply);
 
@@ -178,6 +181,7 @@ impl<M: Machine> Engine<M> {
                 self.machine.call(key, step, &mut seen).await;
                 continue;
             };
+            self.machine.trying(key, &mut seen, step);
             let document = self.machine.document(&write);
             match self.applier.apply(write, document.as_deref()).await {
                 Ok(reply) => self.machine.fold(key, &mut seen, step, reply),

@@ -63,6 +63,8 @@ pub struct Facts {
     pub topology: TopologyFact,
     /// What the last call came to.
     pub outcome: Outcome,
+    /// The server has said that the claim is marked.
+    pub confirmed: bool,
     /// Whether a call in doubt can be repeated.
     pub repeat: Repeat,
     /// A failure of the driver was not told yet.
@@ -214,6 +216,7 @@ impl Sighting {
                 TopologyFact::Fine
             },
             outcome: memory.outcome,
+            confirmed: memory.confirmed,
             repeat: self.repeat(),
             untold: memory.failure.is_some() && !memory.said,
             said_complaint: memory.said_complaint,

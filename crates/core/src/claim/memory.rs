@@ -50,6 +50,9 @@ pub struct Memory {
     pub of: Uid,
     /// What the last call came to.
     pub outcome: Outcome,
+    /// The server has said that the claim is marked, and nobody has tried to unmark it since: a cache
+    /// may still show a mark that is gone.
+    pub confirmed: bool,
     /// When the driver was called last.
     pub began: Time,
     /// When the driver may be called again.
@@ -89,11 +92,18 @@ impl Memory {
         }
     }
 
-    /// The claim is marked now, so nothing was called under this mark yet.
-    pub fn folded_mark(&mut self) {
-        if self.outcome == Outcome::None {
+    /// The server says that the claim is marked. Nothing was called under a new mark; under one that
+    /// was found, a process before this one may have called.
+    pub fn folded_mark(&mut self, found: bool) {
+        self.confirmed = true;
+        if self.outcome == Outcome::None && !found {
             self.outcome = Outcome::Nothing;
         }
+    }
+
+    /// A write is on its way that takes the mark off: it may, even if no reply ever comes.
+    pub const fn folded_unmarking(&mut self) {
+        self.confirmed = false;
     }
 
     /// The driver made the volume.

@@ -62,6 +62,21 @@ pub fn render(step: Step, seen: &Sighting, identity: &str) -> Option<Write> {
             )),
             SourceSight::None => None,
         },
+        // The same list again is refused if the object is not what was seen: that confirms it.
+        Step::Mark if claim.meta.has_finalizer(&seen.settings.mark) => Some(Write {
+            kind: Kind::Claim,
+            key: claim.meta.key.clone(),
+            verb: Verb::ReplaceFinalizers {
+                version: claim.meta.version.clone(),
+                finalizers: claim
+                    .meta
+                    .finalizers
+                    .iter()
+                    .map(|it| it.clone().into_owned())
+                    .collect(),
+            },
+            event: None,
+        }),
         Step::Mark => Some(guard::with_finalizer(
             Kind::Claim,
             &claim.meta,

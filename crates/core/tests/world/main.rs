@@ -3,6 +3,8 @@
 //! Does not test one decision at a time: the tables beside each machine do.
 
 #[cfg(test)]
+mod claims;
+#[cfg(test)]
 mod controller;
 #[cfg(test)]
 mod driver;

@@ -37,7 +37,7 @@ const MOST: usize = 5_000_000;
     clippy::disallowed_methods,
     reason = "cargo xtask mutants says it to a test program, which has no arguments of its own"
 )]
-fn bound() -> Option<usize> {
+pub(crate) fn bound() -> Option<usize> {
     let text = std::env::var("TINTYPE_WORLD_STATES").ok()?;
     Some(text.parse().expect("TINTYPE_WORLD_STATES is a number"))
 }

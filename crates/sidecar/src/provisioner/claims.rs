@@ -264,6 +264,13 @@ impl Machine for Claims {
         }
     }
 
+    fn trying(&self, key: &Key, seen: &mut Sighting, step: Step) {
+        if step.unmarks() {
+            seen.memory.folded_unmarking();
+            self.memory.keep(key, seen.memory.clone());
+        }
+    }
+
     fn fold(&self, key: &Key, seen: &mut Sighting, step: Step, reply: Reply) {
         match step {
             Step::LookUpContent => self.content(reply, seen),
@@ -281,8 +288,11 @@ impl Machine for Claims {
             }
             Step::ProtectSource => self.fold_protection(seen, reply),
             Step::Mark => {
+                let mark = &self.settings.mark;
+                let claim = seen.claim.present();
+                let found = claim.is_some_and(|it| it.meta.has_finalizer(mark));
                 self.fold_claim(key, seen, reply);
-                seen.memory.folded_mark();
+                seen.memory.folded_mark(found);
             }
             Step::Unmark => self.fold_claim(key, seen, reply),
             Step::Reschedule => {

@@ -1,0 +1,404 @@
+//! Lists everything that can happen next, and lets it happen.
+
+use tintype_core::claim::{self, Outcome, Step};
+use tintype_core::retry::Schedule;
+use tintype_core::{Seen, Time, Verdict};
+
+use super::{BLANK, Bound, Claim, Phase, Setup, Snap, World, seen};
+
+/// One event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Move {
+    UserCreates,
+    UserDeletes,
+    UserDeletesSnapshot,
+    ClassVanishes,
+    ClassComesBack,
+    BoundElsewhere,
+    /// The cluster binds the claim to its volume, or releases a volume whose claim went.
+    Binder,
+    /// The controller lets a deleted snapshot go, with what is behind it.
+    Controller,
+    Told(Cache),
+    Crash,
+    CallIsDue,
+    LateEffect(usize),
+    LateNothing(usize),
+    Provisioner(How),
+    Guard,
+    VolumeMachine(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cache {
+    Claims,
+    Classes,
+    Snapshots,
+    Volumes,
+}
+
+/// How a request or a call goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Works,
+    /// The driver takes longer than the grace.
+    Slow,
+    Refused,
+    /// No answer, and no effect, an effect, or one that comes later.
+    LostBefore,
+    LostAfter,
+    LostLate,
+}
+
+pub(super) fn all(setup: Setup) -> Vec<Move> {
+    let mut moves = vec![
+        Move::UserCreates,
+        Move::UserDeletes,
+        Move::Binder,
+        Move::Crash,
+        Move::CallIsDue,
+        Move::VolumeMachine(0),
+        Move::VolumeMachine(1),
+        Move::LateEffect(0),
+        Move::LateEffect(1),
+        Move::LateNothing(0),
+        Move::LateNothing(1),
+        Move::Told(Cache::Claims),
+        Move::Told(Cache::Volumes),
+    ];
+    moves.extend(
+        [
+            How::Works,
+            How::Slow,
+            How::Refused,
+            How::LostBefore,
+            How::LostAfter,
+            How::LostLate,
+        ]
+        .map(Move::Provisioner),
+    );
+    if setup.restore {
+        moves.extend([Move::Guard, Move::Controller, Move::Told(Cache::Snapshots)]);
+    }
+    if setup.snapshot_goes {
+        moves.push(Move::UserDeletesSnapshot);
+    }
+    if setup.class_goes {
+        moves.extend([
+            Move::ClassVanishes,
+            Move::ClassComesBack,
+            Move::Told(Cache::Classes),
+        ]);
+    }
+    if setup.bound_elsewhere {
+        moves.push(Move::BoundElsewhere);
+    }
+    moves
+}
+
+impl World {
+    pub(super) fn happens(mut self, step: Move) -> Option<Self> {
+        match step {
+            Move::UserCreates if self.claim.is_none() && self.born < 2 => {
+                self.claim = Some(Claim {
+                    uid: self.born,
+                    deleting: false,
+                    marked: false,
+                    bound: Bound::No,
+                });
+                self.born += 1;
+            }
+            Move::UserDeletes => self.claim.as_mut()?.deleting = true,
+            Move::UserDeletesSnapshot => self.snapshot.as_mut()?.deleting = true,
+            Move::ClassVanishes => self.class = false,
+            Move::ClassComesBack => self.class = true,
+            Move::BoundElsewhere => {
+                let claim = self.claim.as_mut()?;
+                let pending = claim.bound == Bound::No && !claim.deleting;
+                if !pending || self.volumes[usize::from(claim.uid)].is_some() {
+                    return None;
+                }
+                claim.bound = Bound::Elsewhere;
+            }
+            Move::Binder => self.bind()?,
+            Move::Controller => {
+                let waits = self.claim.is_some_and(|it| it.bound == Bound::No);
+                if waits || !self.snapshot?.deleting {
+                    return None;
+                }
+                self.content = false;
+                if !self.snapshot?.protected {
+                    self.snapshot = None;
+                }
+            }
+            Move::Told(cache) => self.told(cache),
+            Move::Crash => {
+                self.left.crashes = self.left.crashes.checked_sub(1)?;
+                if self.it.memory.outcome == Outcome::Calling {
+                    self.late[usize::from(self.it.memory.of?)] = true;
+                }
+                // The caches stay as they were: a list from a replica that is behind.
+                self.it.memory = BLANK;
+                self.it.content = Seen::NotCached;
+            }
+            Move::CallIsDue if !self.it.memory.due => self.it.memory.due = true,
+            Move::LateEffect(at) if self.late[at] => {
+                self.late[at] = false;
+                self.storage[at] = true;
+            }
+            Move::LateNothing(at) if self.late[at] => self.late[at] = false,
+            Move::Provisioner(how) => return self.provisioner(how),
+            Move::Guard => self.guard()?,
+            Move::VolumeMachine(at) => self.volume_machine(at)?,
+            Move::UserCreates | Move::CallIsDue | Move::LateEffect(_) | Move::LateNothing(_) => {
+                return None;
+            }
+        }
+        self.reap();
+        Some(self)
+    }
+
+    /// The server lets a claim go that nothing holds.
+    fn reap(&mut self) {
+        let Some(claim) = self.claim.filter(|it| it.deleting && !it.marked) else {
+            return;
+        };
+        let at = usize::from(claim.uid);
+        if (self.storage[at] || self.late[at]) && self.volumes[at].is_none() {
+            self.harm = Some("leaked: the claim went, and nothing tells of its volume on storage");
+        }
+        self.claim = None;
+    }
+
+    fn bind(&mut self) -> Option<()> {
+        for at in 0..2 {
+            let owner = self.claim.filter(|it| usize::from(it.uid) == at);
+            match (self.volumes[at], owner) {
+                (Some(Phase::Available), Some(it)) if it.bound == Bound::No => {
+                    self.volumes[at] = Some(Phase::Bound);
+                    self.claim.as_mut()?.bound = Bound::Here;
+                    return Some(());
+                }
+                (Some(Phase::Available | Phase::Bound), None) => {
+                    self.volumes[at] = Some(Phase::Released);
+                    return Some(());
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn told(&mut self, cache: Cache) {
+        match cache {
+            Cache::Claims => self.it.claim = seen(self.claim),
+            Cache::Classes => self.it.class = seen(self.class.then_some(())),
+            Cache::Snapshots => self.it.snapshot = seen(self.snapshot),
+            Cache::Volumes => {
+                for (cached, object) in self.it.volumes.iter_mut().zip(self.volumes) {
+                    // What a read past the cache did not find is remembered.
+                    if object.is_some() || *cached != Seen::Absent {
+                        *cached = seen(object);
+                    }
+                }
+            }
+        }
+    }
+
+    fn guard(&mut self) -> Option<()> {
+        let held = self
+            .it
+            .claim
+            .present()
+            .is_some_and(|it| it.bound == Bound::No && it.marked);
+        let cached = *self.it.snapshot.present()?;
+        if held || !cached.protected || self.snapshot != Some(cached) {
+            return None;
+        }
+        let next = Snap {
+            protected: false,
+            ..cached
+        };
+        self.snapshot = (!next.deleting || self.content).then_some(next);
+        self.it.snapshot = seen(self.snapshot);
+        Some(())
+    }
+
+    /// Of the volume machine only its end: what is released goes, storage first.
+    fn volume_machine(&mut self, at: usize) -> Option<()> {
+        let released = self.volumes[at] == Some(Phase::Released);
+        if !released || self.setup.0.retain {
+            return None;
+        }
+        self.storage[at] = false;
+        self.volumes[at] = None;
+        Some(())
+    }
+
+    fn provisioner(mut self, how: How) -> Option<Self> {
+        let facts = self.facts();
+        let Verdict::Do(step) = claim::decide(&facts) else {
+            self.it.content = Seen::NotCached;
+            return None;
+        };
+        if !matches!(how, How::Works | How::Slow) {
+            self.left.faults = self.left.faults.checked_sub(1)?;
+        }
+        match step {
+            Step::Complain(complaint) => {
+                (how == How::Works).then_some(())?;
+                self.remember(|it| it.folded_complaint(complaint));
+            }
+            Step::CreateOnStorage | Step::AwaitDriver => self.call(step, how)?,
+            Step::DeleteOrphan => self.delete(how)?,
+            Step::LookUpContent => {
+                (how == How::Works).then_some(())?;
+                self.it.content = if self.content {
+                    Seen::Present(())
+                } else {
+                    Seen::Absent
+                };
+            }
+            Step::LookUpVolume => {
+                (how == How::Works).then_some(())?;
+                let at = usize::from(self.about()?);
+                self.it.volumes[at] = self.volumes[at].map_or(Seen::Absent, Seen::Present);
+            }
+            Step::Mark | Step::Unmark | Step::ProtectSource | Step::CreateVolume => {
+                self.write(step, how)?;
+            }
+            Step::LookUpAttributes
+            | Step::Reschedule
+            | Step::DrawLot
+            | Step::AskCapacity
+            | Step::TakeOver
+            | Step::TellPopulator => panic!("not of this world: {step:?}"),
+        }
+        self.reap();
+        Some(self)
+    }
+
+    fn write(&mut self, step: Step, how: How) -> Option<()> {
+        let lost = match how {
+            How::Works => false,
+            How::LostAfter => true,
+            How::Slow | How::Refused | How::LostBefore | How::LostLate => return None,
+        };
+        let cached = *self.it.claim.present()?;
+        match step {
+            Step::Mark | Step::Unmark => {
+                let refused = step == Step::Mark && cached.deleting && !cached.marked;
+                if self.claim != Some(cached) || refused {
+                    return None; // A conflict; news is on its way.
+                }
+                if step.unmarks() {
+                    self.remember(claim::Memory::folded_unmarking);
+                }
+                let marked = step == Step::Mark;
+                let next = Claim { marked, ..cached };
+                self.claim = Some(next);
+                self.reap();
+                if !lost {
+                    self.it.claim = self.claim.map_or(Seen::Absent, Seen::Present);
+                    if marked {
+                        self.remember(|it| it.folded_mark(cached.marked));
+                    }
+                }
+            }
+            Step::ProtectSource => {
+                let snap = *self.it.snapshot.present()?;
+                if self.snapshot != Some(snap) || snap.deleting {
+                    return None;
+                }
+                self.snapshot.as_mut()?.protected = true;
+                if !lost {
+                    self.it.snapshot = seen(self.snapshot);
+                }
+            }
+            _ => {
+                let at = usize::from(cached.uid);
+                if self.volumes[at].is_some() {
+                    return None;
+                }
+                if self.it.memory.of != Some(cached.uid) || !self.storage[at] {
+                    self.harm = Some("a volume object for what is not on storage");
+                }
+                self.volumes[at] = Some(Phase::Available);
+                if !lost {
+                    self.it.volumes[at] = Seen::Present(Phase::Available);
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn call(&mut self, step: Step, how: How) -> Option<()> {
+        let of = self.about()?;
+        let at = usize::from(of);
+        let memory = self.it.memory;
+        if step == Step::CreateOnStorage {
+            if !memory.due {
+                self.harm = Some("hammered: what failed is tried again at once");
+            }
+            let claim = self.claim.filter(|it| it.uid == of);
+            if claim.is_some_and(|it| !it.marked) {
+                self.harm = Some("unmarked: the driver is called for a claim without the mark");
+            }
+            self.remember(|it| it.request = Some(Self::request(of)));
+        }
+        // A driver works on one call for a name at a time.
+        if self.late[at] && !matches!(how, How::Slow | How::LostBefore) {
+            return None;
+        }
+        let there = self.storage[at];
+        let makes = there || !self.setup.0.restore || self.content;
+        match how {
+            How::Slow if step == Step::CreateOnStorage => {
+                self.it.memory.outcome = Outcome::Calling;
+            }
+            How::Slow => return None,
+            How::Works if makes => {
+                self.storage[at] = true;
+                self.remember(|it| it.folded_created(Self::made()));
+            }
+            How::Refused if there || self.late[at] => return None,
+            How::Works | How::Refused => self.fails(Outcome::Nothing),
+            How::LostBefore => self.fails(Outcome::Uncertain),
+            How::LostAfter | How::LostLate if !makes => return None,
+            How::LostAfter => {
+                self.fails(Outcome::Uncertain);
+                self.storage[at] = true;
+            }
+            How::LostLate => {
+                self.fails(Outcome::Uncertain);
+                self.late[at] = !there;
+            }
+        }
+        Some(())
+    }
+
+    fn fails(&mut self, outcome: Outcome) {
+        let schedule = Schedule { start: 9, max: 9 };
+        self.remember(|it| it.folded_failure(outcome, "it failed", Time(0), schedule, 0));
+    }
+
+    fn delete(&mut self, how: How) -> Option<()> {
+        let at = usize::from(self.it.memory.of?);
+        if how == How::Slow || how == How::LostLate || how == How::Refused {
+            return None;
+        }
+        if self.volumes[at].is_some() {
+            self.harm = Some("destroyed: a volume that has an object");
+        }
+        if how != How::LostBefore {
+            self.storage[at] = false;
+        }
+        if how == How::Works {
+            self.remember(claim::Memory::folded_removed);
+        } else {
+            let schedule = Schedule { start: 9, max: 9 };
+            self.remember(|it| it.folded_orphan_kept(Time(0), schedule, 0));
+        }
+        Some(())
+    }
+}
