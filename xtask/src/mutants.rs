@@ -37,7 +37,7 @@ struct Fate {
 /// Tries every mutant of `crates/core/mutants`, or those whose file name contains `only`.
 pub(crate) fn run(only: Option<&str>) -> anyhow::Result<()> {
     let start = Instant::now();
-    let patches = patches(&tidy::root().join("crates/core/mutants"), only)?;
+    let patches = patches(only)?;
     let copy = Copy::new()?;
     copy.refresh()?;
     let sound = copy.build().context("build the worlds unchanged")?;
@@ -76,8 +76,11 @@ pub(crate) fn run(only: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn patches(folder: &Path, only: Option<&str>) -> anyhow::Result<Vec<Patch>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+/// The faults to seed, each of which applies.
+fn patches(only: Option<&str>) -> anyhow::Result<Vec<Patch>> {
+    let core = tidy::root().join("crates/core");
+    let folder = core.join("mutants");
+    let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
         .with_context(|| format!("list {}", folder.display()))?
         .map(|entry| entry.map(|it| it.path()))
         .collect::<Result<_, _>>()?;
@@ -91,9 +94,24 @@ fn patches(folder: &Path, only: Option<&str>) -> anyhow::Result<Vec<Patch>> {
         .iter()
         .map(|path| {
             let text = fs::read_to_string(path)?;
-            Patch::parse(&text).with_context(|| format!("read {}", path.display()))
+            let patch = Patch::parse(&text).with_context(|| format!("read {}", path.display()))?;
+            // All of them before the first is built: that takes minutes.
+            patch.sick(&core)?;
+            Ok(patch)
         })
         .collect()
+}
+
+impl Patch {
+    /// Its file, from the crate's root `core`, as it is and with the fault.
+    fn sick(&self, core: &Path) -> anyhow::Result<(String, String)> {
+        let path = core.join(&self.file);
+        let sound = fs::read_to_string(&path).with_context(|| format!("read {}", self.file))?;
+        let sick = self
+            .apply(&sound)
+            .with_context(|| format!("the mutant \"{}\" does not apply", self.name))?;
+        Ok((sound, sick))
+    }
 }
 
 /// A workspace of the two crates the worlds need, below the target folder.
@@ -147,11 +165,9 @@ impl Copy {
 
     /// The world program with this fault in it; afterwards the copy is sound again.
     fn mutant(&self, patch: &Patch, at: usize) -> anyhow::Result<PathBuf> {
-        let path = self.root.join("crates/core").join(&patch.file);
-        let sound = fs::read_to_string(&path).with_context(|| format!("read {}", patch.file))?;
-        let sick = patch
-            .apply(&sound)
-            .with_context(|| format!("the mutant \"{}\" does not apply", patch.name))?;
+        let core = self.root.join("crates/core");
+        let path = core.join(&patch.file);
+        let (sound, sick) = patch.sick(&core)?;
         fs::write(&path, sick).with_context(|| format!("write {}", patch.file))?;
         let built = self
             .build()
@@ -334,5 +350,15 @@ fn print(fates: &[Fate]) {
             took.as_secs_f64(),
             width = width.unwrap_or_default()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_applies() {
+        assert!(patches(None).unwrap().len() >= 40);
     }
 }
