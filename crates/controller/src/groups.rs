@@ -1,30 +1,19 @@
 //! Joins the group machine to the controller's caches.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tintype_core::group::{self, Sighting, Step, Waiting, member};
 use tintype_core::object::{Group, GroupContent, Key};
-use tintype_core::retry::{Backoff, Schedule};
-use tintype_core::snapshot::{ClassSight, Memory};
+use tintype_core::pair::{ClassSight, Memory};
+use tintype_core::retry::Schedule;
 use tintype_core::write::{Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Clock, Machine, Reply, fold_reply};
 
 use crate::caches::{BY_SOURCE, Caches};
 use crate::group_caches::GroupCaches;
-
-/// A driver that answers within this, milliseconds, saves the write of the bound name alone.
-const GRACE: u64 = 1_000;
-
-/// What is remembered of a group snapshot while its content is young or refused.
-#[derive(Debug, Clone, Copy, Default)]
-struct Remembered {
-    content_made: Option<Time>,
-    creation_refused: bool,
-    backoff: Backoff,
-}
+use crate::patience::Patience;
 
 /// The group machine with everything around it.
 #[derive(Debug)]
@@ -32,8 +21,7 @@ pub(crate) struct Groups {
     caches: Arc<Caches>,
     watched: Arc<GroupCaches>,
     clock: Clock,
-    schedule: Schedule,
-    memory: Mutex<HashMap<Key, Remembered>>,
+    patience: Patience,
 }
 
 impl Groups {
@@ -47,29 +35,7 @@ impl Groups {
             caches,
             watched,
             clock,
-            schedule,
-            memory: Mutex::default(),
-        }
-    }
-
-    fn memory(&self) -> MutexGuard<'_, HashMap<Key, Remembered>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Kept only while it says something.
-    fn recall(&self, key: &Key, now: Time) -> Memory {
-        let mut memory = self.memory();
-        let Some(it) = memory.get(key).copied() else {
-            return Memory::default();
-        };
-        let in_grace = it.content_made.is_some_and(|made| now < made.plus(GRACE));
-        if !in_grace && !it.creation_refused {
-            memory.remove(key);
-        }
-        Memory {
-            in_grace,
-            creation_refused: it.creation_refused,
-            retry_due: it.backoff.due(now),
+            patience: Patience::new(clock, schedule),
         }
     }
 
@@ -91,7 +57,7 @@ impl Groups {
     fn gather(&self, key: &Key, now: Time) -> Sighting {
         let group = self.watched.groups.get(key);
         if group.present().is_none() {
-            self.memory().remove(key);
+            self.patience.forget(key);
         }
         let mut seen = Sighting {
             group,
@@ -103,13 +69,15 @@ impl Groups {
             members: Vec::new(),
             owned: Seen::NotCached,
             restored: None,
-            memory: self.recall(key, now),
+            memory: Memory::default(),
         };
         let Some(row) = seen.group.present().cloned() else {
             return seen;
         };
         seen.content = self.watched.content_of(&row);
         let content: Option<Arc<GroupContent>> = seen.content.present().cloned();
+        let waits = !row.meta.deleting && row.bound.is_none() && row.error.is_none();
+        seen.memory = self.patience.recall(key, now, waits && content.is_none());
         seen.claims = self.caches.picked(&row, content.as_deref());
         seen.class = self.class_of(&row, seen.driver());
         seen.members = self.caches.members_of(&row, content.as_deref());
@@ -203,13 +171,7 @@ impl Machine for Groups {
         self.put(key, seen, step, reply);
         let now = self.clock.now();
         if step == Step::CreateContent {
-            self.memory().insert(
-                key.clone(),
-                Remembered {
-                    content_made: Some(now),
-                    ..Remembered::default()
-                },
-            );
+            self.patience.content_made(key);
         }
         let of_group = matches!(
             step,
@@ -233,27 +195,12 @@ impl Machine for Groups {
             return false;
         }
         tracing::warn!(group = %key, "the API server refused the group content: {why}");
-        let mut memory = self.memory();
-        let it = memory.entry(key.clone()).or_default();
-        it.creation_refused = true;
-        it.backoff
-            .failed(self.clock.now(), self.schedule, rand::random());
-        seen.memory.creation_refused = true;
-        seen.memory.retry_due = false;
+        self.patience.content_refused(key, &mut seen.memory);
         true
     }
 
     fn delay(&self, seen: &Sighting, timer: Timer) -> Duration {
-        let now = self.clock.now();
-        let memory = self.memory();
-        let it = seen.group.present().and_then(|it| memory.get(&it.meta.key));
-        let millis = match (timer, it) {
-            (Timer::Grace, Some(it)) => it
-                .content_made
-                .map_or(0, |made| made.plus(GRACE).0.saturating_sub(now.0)),
-            (Timer::Retry | Timer::Poll, Some(it)) => it.backoff.remaining(now),
-            (Timer::Grace | Timer::Retry | Timer::Poll, None) => 0,
-        };
-        Duration::from_millis(millis)
+        let key = seen.group.present().map(|it| &it.meta.key);
+        self.patience.delay(key, timer)
     }
 }

@@ -10,6 +10,7 @@ mod group_caches;
 mod groups;
 mod operations;
 mod orphans;
+mod patience;
 mod snapshots;
 
 use std::collections::BTreeMap;

@@ -1,46 +1,25 @@
 //! Joins the snapshot machine to the controller's caches.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tintype_core::object::{ClaimPhase, Content, Group, Key, Snapshot, Volume};
-use tintype_core::retry::{Backoff, Schedule};
-use tintype_core::snapshot::{self, ClassSight, Memory, Placement, Sighting, Step, Waiting};
+use tintype_core::pair::ClassSight;
+use tintype_core::retry::Schedule;
+use tintype_core::snapshot::{self, Placement, Sighting, Step, Waiting};
 use tintype_core::write::{Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Clock, Machine, Reply, Row as _, fold_reply};
 
 use crate::caches::{BY_SOURCE, Caches, DEFAULTS};
-
-/// What comes within this, milliseconds, is not waited for in writing: a driver that answers saves
-/// the write of the bound name alone, a claim applied with its snapshot saves a complaint.
-const GRACE: u64 = 1_000;
-
-/// What is remembered of a snapshot while it or its content is young, or that was refused.
-#[derive(Debug, Clone, Copy, Default)]
-struct Remembered {
-    /// When it was first seen waiting, or its content was made.
-    began: Option<Time>,
-    creation_refused: bool,
-    backoff: Backoff,
-}
-
-impl Remembered {
-    /// When the grace ends; zero if there is none.
-    fn grace(&self) -> Time {
-        self.began.map_or(Time(0), |it| it.plus(GRACE))
-    }
-}
+use crate::patience::Patience;
 
 /// The snapshot machine with everything around it.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     caches: Arc<Caches>,
     keep_mode: bool,
-    clock: Clock,
-    schedule: Schedule,
-    memory: Mutex<HashMap<Key, Remembered>>,
+    patience: Patience,
 }
 
 impl Snapshots {
@@ -53,37 +32,7 @@ impl Snapshots {
         Self {
             caches,
             keep_mode,
-            clock,
-            schedule,
-            memory: Mutex::default(),
-        }
-    }
-
-    fn memory(&self) -> MutexGuard<'_, HashMap<Key, Remembered>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Kept only while it says something; `waits`: nothing was made or said of it yet.
-    fn recall(&self, key: &Key, now: Time, waits: bool) -> Memory {
-        let mut memory = self.memory();
-        if waits {
-            memory
-                .entry(key.clone())
-                .or_default()
-                .began
-                .get_or_insert(now);
-        }
-        let Some(it) = memory.get(key).copied() else {
-            return Memory::default();
-        };
-        let in_grace = now < it.grace();
-        if !waits && !in_grace && !it.creation_refused {
-            memory.remove(key);
-        }
-        Memory {
-            in_grace,
-            creation_refused: it.creation_refused,
-            retry_due: it.backoff.due(now),
+            patience: Patience::new(clock, schedule),
         }
     }
 
@@ -137,7 +86,7 @@ impl Machine for Snapshots {
     fn observe(&self, key: &Key, now: Time) -> Sighting {
         let snapshot = self.caches.snapshots.get(key);
         if snapshot.present().is_none() {
-            self.memory().remove(key);
+            self.patience.forget(key);
         }
         let row = snapshot.present().cloned();
         let content = row
@@ -179,7 +128,7 @@ impl Machine for Snapshots {
             being_restored: !self.caches.claims.group(BY_SOURCE, key).is_empty(),
             fresh: false,
             looked_up: false,
-            memory: self.recall(key, now, waits),
+            memory: self.patience.recall(key, now, waits),
             placement: self.placement(&content, &volume),
             keep_mode: self.keep_mode,
             snapshot,
@@ -244,17 +193,7 @@ impl Machine for Snapshots {
                 seen.content = fold_reply(&self.caches.contents, &Key::cluster(name), reply);
                 seen.looked_up |= step == Step::LookUpContent;
                 if step == Step::CreateContent {
-                    self.memory().insert(
-                        key.clone(),
-                        Remembered {
-                            began: Some(self.clock.now()),
-                            ..Remembered::default()
-                        },
-                    );
-                    seen.memory = Memory {
-                        in_grace: true,
-                        ..Memory::default()
-                    };
+                    seen.memory = self.patience.content_made(key);
                 }
             }
         }
@@ -267,29 +206,13 @@ impl Machine for Snapshots {
             return false;
         }
         tracing::warn!(snapshot = %key, "the API server refused the content: {why}");
-        let mut memory = self.memory();
-        let it = memory.entry(key.clone()).or_default();
-        it.creation_refused = true;
-        it.backoff
-            .failed(self.clock.now(), self.schedule, rand::random());
-        seen.memory.creation_refused = true;
-        seen.memory.retry_due = false;
+        self.patience.content_refused(key, &mut seen.memory);
         true
     }
 
     fn delay(&self, seen: &Sighting, timer: Timer) -> Duration {
-        let now = self.clock.now();
-        let memory = self.memory();
-        let it = seen
-            .snapshot
-            .present()
-            .and_then(|it| memory.get(&it.meta.key));
-        let millis = match (timer, it) {
-            (Timer::Grace, Some(it)) => it.grace().0.saturating_sub(now.0),
-            (Timer::Retry | Timer::Poll, Some(it)) => it.backoff.remaining(now),
-            (Timer::Grace | Timer::Retry | Timer::Poll, None) => 0,
-        };
-        Duration::from_millis(millis)
+        let key = seen.snapshot.present().map(|it| &it.meta.key);
+        self.patience.delay(key, timer)
     }
 }
 

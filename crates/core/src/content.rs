@@ -21,6 +21,7 @@ mod memory;
 mod render;
 
 pub use facts::{ClassFact, ContentFact, Facts, Origin, Sighting};
+pub(crate) use facts::{ClassWords, drives};
 pub use memory::{CallFailure, Cause, Memory, Outcome, Reply};
 pub use render::{create_parameters, list_secret, render, snapshot_name};
 
@@ -62,7 +63,7 @@ pub enum Waiting {
     ForClass,
     /// The driver's next answer.
     ForDriver,
-    /// The snapshot it belongs to has not asked for its going.
+    /// The snapshot, or group snapshot, it belongs to has not asked for its going.
     ForSnapshot,
     /// It is cut with its group.
     ForGroup,
@@ -90,7 +91,8 @@ pub fn decide(facts: &Facts) -> Next {
         return remove(facts, content);
     }
     match content.origin {
-        Origin::Unclear => Verdict::Rest(Waiting::ForSource),
+        Origin::Unclear if facts.said => Verdict::Rest(Waiting::ForSource),
+        Origin::Unclear => Verdict::Do(Step::RecordFailure),
         // What was cut with its group is followed like one that was there first.
         Origin::Group if content.handle && content.in_group => follow(facts, content),
         Origin::Group => Verdict::Rest(Waiting::ForGroup),

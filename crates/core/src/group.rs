@@ -24,11 +24,11 @@ mod render;
 
 pub use complaint::Complaint;
 pub use facts::{
-    ClaimsFact, ContentFact, Facts, GroupFact, MembersFact, OwnedFact, Picked, Sighting, SourceFact,
+    ClaimsFact, Facts, GroupFact, MembersFact, OwnedFact, Picked, Sighting, SourceFact,
 };
 pub use render::render;
 
-use crate::snapshot::{ClassFact, Publication, Sight};
+use crate::pair::{ClassFact, ContentFact, Publication, Sight};
 use crate::{DeletionPolicy, Seen, Timer, Verdict};
 
 /// One write to the API server, or one read past the cache.
@@ -125,8 +125,10 @@ fn without_content(facts: &Facts, group: GroupFact) -> Next {
     // Who gives up lets its claims go. A group content may have been made, and its reply lost.
     let unsure = match next {
         Verdict::Do(Step::Complain(_)) => !facts.looked_up,
-        Verdict::Rest(Waiting::ForCure(_)) | Verdict::Wait(..) => facts.content == Seen::NotCached,
-        Verdict::Do(_) | Verdict::Rest(_) => false,
+        Verdict::Rest(Waiting::ForCure(_)) | Verdict::Wait(Timer::Retry | Timer::Poll, _) => {
+            facts.content == Seen::NotCached
+        }
+        Verdict::Do(_) | Verdict::Rest(_) | Verdict::Wait(Timer::Grace, _) => false,
     };
     if unsure && group.protected {
         return Verdict::Do(Step::LookUpContent);
@@ -303,10 +305,12 @@ fn remove(facts: &Facts, group: GroupFact) -> Next {
     }
 }
 
-/// Says it once, then waits for the cure.
+/// Says it once, then waits for the cure, which may be there before it is said.
 fn complain(facts: &Facts, complaint: Complaint) -> Next {
     if facts.said == Some(complaint) {
         Verdict::Rest(Waiting::ForCure(complaint))
+    } else if facts.memory.in_grace && complaint.may_pass() {
+        Verdict::Wait(Timer::Grace, Waiting::ForCure(complaint))
     } else {
         Verdict::Do(Step::Complain(complaint))
     }

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! The shell (`tintype-runtime`) observes, applies and folds; everything between is here.
-//! [`snapshot`] is the cluster side, [`content`] the driver side of one snapshot, and
-//! [`guard`] keeps the claim it is cut from, [`orphan`] looks after contents
-//! whose snapshot is not there; [`claim`] makes volumes and [`volume`] removes
-//! them.
+//! [`snapshot`] is the cluster side, [`content`] the driver side of one snapshot;
+//! [`group`] and [`group_content`] are those of a group of them, and [`pair`] is
+//! what both sorts share. [`guard`] keeps the claim a snapshot is cut from,
+//! [`orphan`] looks after contents whose snapshot is not there; [`claim`] makes
+//! volumes and [`volume`] removes them.
 //!
 //! **Invariant:** nothing here waits, logs, reads a clock or can fail.
 
@@ -27,6 +28,7 @@ pub mod group_content;
 pub mod guard;
 pub mod object;
 pub mod orphan;
+pub mod pair;
 pub mod retry;
 pub mod secret;
 pub mod snapshot;

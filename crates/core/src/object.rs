@@ -195,6 +195,24 @@ impl Meta {
     pub fn has_finalizer(&self, finalizer: &str) -> bool {
         self.finalizers.iter().any(|it| it == finalizer)
     }
+
+    /// All finalizers, and this one if it is not among them.
+    pub(crate) fn with_finalizer(&self, finalizer: &'static str) -> Vec<Cow<'static, str>> {
+        let mut all = self.finalizers.clone();
+        if !self.has_finalizer(finalizer) {
+            all.push(finalizer.into());
+        }
+        all
+    }
+
+    /// All finalizers but these.
+    pub(crate) fn without_finalizers(&self, ours: &[&str]) -> Vec<Cow<'static, str>> {
+        let others = self.finalizers.iter();
+        others
+            .filter(|it| !ours.contains(&it.as_ref()))
+            .cloned()
+            .collect()
+    }
 }
 
 /// Well-known finalizers cost no heap.

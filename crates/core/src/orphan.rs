@@ -10,12 +10,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
 use tintype_api::keys;
 
 use crate::object::{Content, Snapshot};
-use crate::snapshot::patch_content;
-use crate::write::{Kind, Verb, Write};
+use crate::write::{Kind, Write};
 use crate::{Seen, Verdict};
 
 /// One write to the API server, or one read past the cache.
@@ -151,19 +149,15 @@ pub fn render(step: Step, seen: &Sighting) -> Option<Write> {
     let content = seen.content.present()?;
     match step {
         Step::Protect => {
-            let mut finalizers = content.meta.finalizers.clone();
-            finalizers.push(keys::FINALIZER_CONTENT.into());
-            Some(patch_content(content, json!({ "finalizers": finalizers })))
+            let finalizers = content.meta.with_finalizer(keys::FINALIZER_CONTENT);
+            Some(Write::finalizers(Kind::Content, &content.meta, &finalizers))
         }
-        Step::LookUpSnapshot => Some(Write {
-            kind: Kind::Snapshot,
-            key: content.snapshot.key.clone(),
-            verb: Verb::Get,
-            event: None,
-        }),
-        Step::AskDeletion => Some(patch_content(
-            content,
-            json!({"annotations": {keys::ANNOTATION_BEING_DELETED: "yes"}}),
+        Step::LookUpSnapshot => Some(Write::get(Kind::Snapshot, content.snapshot.key.clone())),
+        Step::AskDeletion => Some(Write::annotate(
+            Kind::Content,
+            &content.meta,
+            keys::ANNOTATION_BEING_DELETED,
+            "yes".into(),
         )),
     }
 }

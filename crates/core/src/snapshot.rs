@@ -22,12 +22,11 @@ mod render;
 
 pub use complaint::Complaint;
 pub use facts::{
-    Choice, ClaimFact, ClassFact, ClassSight, ContentFact, Facts, GroupFact, Memory, NodeFact,
-    Placement, Policy, Publication, Sight, Sighting, SnapshotFact, SourceFact,
+    ClaimFact, Facts, GroupFact, NodeFact, Placement, Sighting, SnapshotFact, SourceFact,
 };
-pub(crate) use render::patch_content;
 pub use render::render;
 
+use crate::pair::{ClassFact, ContentFact, Publication, Sight};
 use crate::{DeletionPolicy, Seen, Timer, Verdict};
 
 /// One write to the API server, or one read past the cache.

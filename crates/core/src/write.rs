@@ -3,10 +3,10 @@
 //! Every write names the version it was decided on; the server refuses it if the object moved on.
 //! Does not know how it is sent.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tintype_api::Reason;
 
-use crate::object::{Key, Uid, Version};
+use crate::object::{Key, Meta, Uid, Version};
 
 /// The kinds that are written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,4 +106,79 @@ pub struct Event {
     pub reason: Reason,
     /// What happened and what helps.
     pub message: String,
+}
+
+impl Write {
+    /// This, and nothing told.
+    pub(crate) const fn of(kind: Kind, key: Key, verb: Verb) -> Self {
+        Self {
+            kind,
+            key,
+            verb,
+            event: None,
+        }
+    }
+
+    /// Reads an object past the cache.
+    pub(crate) const fn get(kind: Kind, key: Key) -> Self {
+        Self::of(kind, key, Verb::Get)
+    }
+
+    /// Changes what `body` says of an object that is still as it was seen.
+    pub(crate) fn patch(kind: Kind, meta: &Meta, part: Part, mut body: Value) -> Self {
+        body["metadata"]["resourceVersion"] = meta.version.to_string().into();
+        Self::of(kind, meta.key.clone(), Verb::Patch { part, body })
+    }
+
+    /// Sets one annotation, or removes it (`Value::Null`).
+    pub(crate) fn annotate(kind: Kind, meta: &Meta, annotation: &str, value: Value) -> Self {
+        let annotations = Map::from_iter([(annotation.to_owned(), value)]);
+        let body = json!({"metadata": {"annotations": annotations}});
+        Self::patch(kind, meta, Part::Object, body)
+    }
+
+    /// Replaces all finalizers.
+    pub(crate) fn finalizers(kind: Kind, meta: &Meta, all: &[impl AsRef<str>]) -> Self {
+        let all: Vec<_> = all.iter().map(AsRef::as_ref).collect();
+        let body = json!({"metadata": {"finalizers": all}});
+        Self::patch(kind, meta, Part::Object, body)
+    }
+
+    /// Deletes an object that is still as it was seen.
+    pub(crate) fn delete(kind: Kind, meta: &Meta) -> Self {
+        let verb = Verb::Delete {
+            uid: meta.uid.clone(),
+            version: meta.version.clone(),
+        };
+        Self::of(kind, meta.key.clone(), verb)
+    }
+
+    /// The same, and this told once it is done.
+    pub(crate) fn telling(mut self, event: Event) -> Self {
+        self.event = Some(event);
+        self
+    }
+}
+
+impl Event {
+    /// Something went as it should.
+    pub(crate) fn normal(about: Kind, meta: &Meta, reason: Reason, message: String) -> Self {
+        Self {
+            about,
+            key: meta.key.clone(),
+            uid: meta.uid.clone(),
+            version: meta.version.clone(),
+            warning: false,
+            reason,
+            message,
+        }
+    }
+
+    /// Something is in the way.
+    pub(crate) fn warning(about: Kind, meta: &Meta, reason: Reason, message: String) -> Self {
+        Self {
+            warning: true,
+            ..Self::normal(about, meta, reason, message)
+        }
+    }
 }

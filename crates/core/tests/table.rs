@@ -9,10 +9,9 @@ mod tests {
 
     use serde_json::{Value, json};
     use tintype_core::object::{Affinity, Claim, Class, Content, Node, Snapshot, Volume};
+    use tintype_core::pair::{ClassSight, Memory};
     use tintype_core::retry::Schedule;
-    use tintype_core::snapshot::{
-        self, ClassSight, Complaint, Memory, Placement, Sighting, Step, Waiting,
-    };
+    use tintype_core::snapshot::{self, Complaint, Placement, Sighting, Step, Waiting};
     use tintype_core::write::{Kind, Verb, Write};
     use tintype_core::{Seen, Stamp, Time, Timer, Verdict, content};
 

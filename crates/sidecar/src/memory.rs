@@ -6,24 +6,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tintype_core::object::Key;
 use tintype_runtime::{Metrics, MetricsError};
 
+/// Counts some of what is remembered.
+pub(crate) type Count = Box<dyn Fn() -> usize + Send + Sync>;
+
+/// Tells as a metric how many objects there are whose calls are in doubt, by all of these counts.
+pub(crate) fn tell_doubts(metrics: &Metrics, counts: Vec<Count>) -> Result<(), MetricsError> {
+    metrics.gauge(
+        "tintype_uncertain_calls",
+        "Objects whose last call to the driver may have had an effect nobody knows of.",
+        move || counts.iter().map(|count| count()).sum(),
+    )
+}
+
 /// One value per key; a key that is not there has the default. Clones share the values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Remembered<T>(Arc<Mutex<HashMap<Key, T>>>);
 
 impl<T: Clone + Default + Send + 'static> Remembered<T> {
-    /// An empty one, whose values that are in doubt are told as a metric.
-    pub(crate) fn with_doubts(
-        metrics: &Metrics,
-        doubtful: fn(&T) -> bool,
-    ) -> Result<Self, MetricsError> {
-        let memory = Self::default();
-        let told = memory.clone();
-        metrics.gauge(
-            "tintype_uncertain_calls",
-            "Objects whose last call to the driver may have had an effect nobody knows of.",
-            move || told.lock().values().filter(|it| doubtful(it)).count(),
-        )?;
-        Ok(memory)
+    /// Counts those values, whenever it is asked.
+    pub(crate) fn count(&self, which: fn(&T) -> bool) -> Count {
+        let memory = self.clone();
+        Box::new(move || memory.lock().values().filter(|it| which(it)).count())
     }
 
     pub(crate) fn recall(&self, key: &Key) -> T {

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::driver::{self, Driver};
-use crate::memory::Remembered;
+use crate::memory::{Remembered, tell_doubts};
 
 pub use args::{Args, CapacityFlags, NodeFlags, RemovedFlags};
 use caches::{Caches, Queues};
@@ -166,9 +166,9 @@ impl Machines {
     ) -> anyhow::Result<Self> {
         let counts: ProvisionMetrics = metrics.volumes()?;
         let documents = Documents::default();
-        let memory = Remembered::with_doubts(metrics, |it: &claim::Memory| {
-            it.outcome == claim::Outcome::Uncertain
-        })?;
+        let memory: Remembered<claim::Memory> = Remembered::default();
+        let doubtful = |it: &claim::Memory| it.outcome == claim::Outcome::Uncertain;
+        tell_doubts(metrics, vec![memory.count(doubtful)])?;
         let node = &args.node;
         let lots = crate::schedule(
             node.node_deployment_base_delay,

@@ -2,6 +2,7 @@
 
 mod args;
 mod caches;
+mod caller;
 mod contents;
 mod group_caches;
 mod group_contents;
@@ -14,25 +15,29 @@ use anyhow::{Context as _, bail};
 use kube::Client;
 use tintype_api::names::snapshotter_lease;
 use tintype_core::content;
+use tintype_core::retry::Schedule;
 use tintype_csi::ControllerCapabilities;
 use tintype_csi::v1::controller_service_capability::rpc::Type as Capability;
 use tintype_runtime::flags::labels;
 use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
-use tintype_runtime::{Applier, Engine, Recorder, Role, Work, resync};
+use tintype_runtime::{Applier, Clock, Engine, Machine, Queue, Recorder, Role, Work, resync};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::driver;
-use crate::memory::Remembered;
+use crate::memory::{Remembered, tell_doubts};
 
 pub use args::{Args, RemovedFlags};
 use caches::Caches;
+use caller::{Caller, Names};
 use group_contents::GroupContents;
 
 /// Name of the role.
 const ROLE: &str = "csi-snapshotter";
 /// Name of the queue, as upstream's metrics have it.
 const QUEUE: &str = "csi-snapshotter-content";
+/// The same of group contents.
+const GROUP_QUEUE: &str = "csi-snapshotter-groupsnapshotcontent";
 
 /// Runs the sidecar until `shutdown`, or until the driver or the lease is lost.
 pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -49,7 +54,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         resync_period,
         retry_interval_start,
         retry_interval_max,
-        extra_create_metadata,
+        extra_create_metadata: tell,
         node_deployment,
         leader_election_labels,
         metrics_address,
@@ -75,6 +80,9 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     role.metrics.work_queue(QUEUE, &to_pass)?;
     let mut tasks = caches.watch(&client, node.as_deref(), &shutdown);
     let groups = group_caches::open(&gates, &mut tasks, &client, &shutdown).await;
+    if let Some(groups) = &groups {
+        role.metrics.work_queue(GROUP_QUEUE, &groups.queue)?;
+    }
     tokio::select! {
         () = caches.synced() => {}
         () = shutdown.cancelled() => return Ok(()),
@@ -93,40 +101,34 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let machine = contents::Contents {
         cache: caches.contents.clone(),
         classes: caches.classes,
-        driver: driver.clone(),
-        client: client.clone(),
-        clock,
-        schedule,
-        asks: asks(&capabilities),
-        names: contents::Names {
-            prefix: snapshot_name_prefix,
-            length: usize::try_from(snapshot_name_uuid_length).ok(),
-            extra_metadata: extra_create_metadata,
+        caller: Caller {
+            driver: driver.clone(),
+            client: client.clone(),
+            clock,
+            schedule,
+            names: Names::new(snapshot_name_prefix, snapshot_name_uuid_length, tell),
+            secrets: Remembered::default(),
         },
-        memory: Remembered::with_doubts(&role.metrics, |it: &content::Memory| it.doubt)?,
-        secrets: Remembered::default(),
+        asks: asks(&capabilities),
+        memory: Remembered::default(),
     };
     let applier = Applier::new(client, recorder);
+    let mut doubts = vec![machine.memory.count(|it: &content::Memory| it.doubt)];
     let groups = groups.map(|watched| {
         let (cache, queue) = (watched.contents.clone(), watched.queue.clone());
         let looks = resync(cache, queue.clone(), resync_period.0, shutdown.clone());
         tasks.spawn("resync of group contents", looks);
-        let names = contents::Names {
-            prefix: groupsnapshot_name_prefix,
-            length: usize::try_from(groupsnapshot_name_uuid_length).ok(),
-            extra_metadata: extra_create_metadata,
-        };
+        let names = Names::new(
+            groupsnapshot_name_prefix,
+            groupsnapshot_name_uuid_length,
+            tell,
+        );
         let machine = GroupContents::beside(&machine, watched, names);
-        Engine::new(
-            machine,
-            queue,
-            applier.clone(),
-            clock,
-            schedule,
-            &role.metrics,
-        )
+        doubts.push(machine.memory.count(|it| it.calls.doubt));
+        engine(machine, queue, &applier, (clock, schedule), &role)
     });
-    let engine = Engine::new(machine, to_pass, applier, clock, schedule, &role.metrics);
+    tell_doubts(&role.metrics, doubts)?;
+    let engine = engine(machine, to_pass, &applier, (clock, schedule), &role);
     let looks = resync(caches.contents, caches.queue, resync_period.0, shutdown);
     tasks.spawn("resync of contents", looks);
     let engine = run_both(engine, groups, worker_threads, term.end().clone());
@@ -136,6 +138,17 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         events,
     };
     work.run(engine, driver.lost()).await
+}
+
+fn engine<M: Machine>(
+    machine: M,
+    queue: Arc<Queue>,
+    applier: &Applier,
+    (clock, schedule): (Clock, Schedule),
+    role: &Role,
+) -> Arc<Engine<M>> {
+    let applier = applier.clone();
+    Engine::new(machine, queue, applier, clock, schedule, &role.metrics)
 }
 
 /// A driver that makes no snapshots has no use for this role.

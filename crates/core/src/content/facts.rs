@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tintype_api::keys;
 
 use super::memory::{Cause, Memory, Outcome};
-use super::render;
+use super::render::create_parameters;
 use crate::object::{Class, Content, ContentSource};
 use crate::{DeletionPolicy, Seen, Time};
 
@@ -107,6 +107,60 @@ pub enum ClassFact {
     Usable,
 }
 
+impl ClassFact {
+    /// Of the class a content names, if it names one.
+    pub(crate) fn of(class: Option<&Seen<Arc<Class>>>) -> Self {
+        match class {
+            None | Some(Seen::NotCached | Seen::Absent) => Self::Missing,
+            Some(Seen::Unknown) => Self::Unknown,
+            Some(Seen::Present(class)) if create_parameters(class).is_ok() => Self::Usable,
+            Some(Seen::Present(_)) => Self::Unusable,
+        }
+    }
+}
+
+/// The class a content names, if it is there, is of this driver.
+pub(crate) fn drives(driver: &str, class: Option<&Seen<Arc<Class>>>) -> bool {
+    let class = class.and_then(Seen::present);
+    class.is_none_or(|it| *it.driver == *driver)
+}
+
+/// What classes are called where contents name them.
+pub(crate) struct ClassWords {
+    /// The kind.
+    pub(crate) kind: &'static str,
+    /// The field of the content.
+    pub(crate) field: &'static str,
+}
+
+const SINGLE: ClassWords = ClassWords {
+    kind: "VolumeSnapshotClass",
+    field: "spec.volumeSnapshotClassName",
+};
+
+impl ClassWords {
+    /// What is wrong with the class of that name, and the cure.
+    pub(crate) fn trouble(
+        &self,
+        name: Option<&str>,
+        class: Option<&Seen<Arc<Class>>>,
+    ) -> Option<String> {
+        let Self { kind, field } = self;
+        match (ClassFact::of(class), name) {
+            (ClassFact::Unknown | ClassFact::Usable, _) => None,
+            (ClassFact::Missing, None) => Some(format!("no {kind} is named; set {field}")),
+            (ClassFact::Missing, Some(name)) => Some(format!(
+                "{kind} \"{name}\" does not exist; create it, or name another in {field} of this content"
+            )),
+            (ClassFact::Unusable, _) => {
+                let class = class.and_then(Seen::present)?;
+                let why = create_parameters(class).err()?;
+                Some(format!("{kind} \"{}\" {why}", class.meta.key.name))
+            }
+        }
+    }
+}
+
 impl Sighting {
     /// The content as it is now; what is remembered of an earlier one of that name is forgotten.
     pub fn see(&mut self, content: Seen<Arc<Content>>) {
@@ -117,9 +171,13 @@ impl Sighting {
 
     /// What a call is made with now.
     pub fn cause(&self) -> Option<Cause> {
-        let class = self.class.as_ref().and_then(|it| it.present());
         let content = self.content.present()?;
-        Some(Cause::of(content, class.map(AsRef::as_ref)))
+        let about = (content.generation, &content.meta);
+        Some(Cause::of(
+            about,
+            self.class.as_ref(),
+            content.secret.as_deref(),
+        ))
     }
 
     /// The facts of what was seen.
@@ -141,75 +199,33 @@ impl Sighting {
         }
     }
 
-    /// What is in the way now: the class, as long as that lasts, else the last failure.
+    /// What is in the way now: source and class, as long as that lasts, else the last failure.
     pub(super) fn trouble(&self) -> Option<String> {
+        let content = self.content.present()?;
+        if origin(content) == Origin::Unclear {
+            return Some(
+                "spec.source must have exactly one of volumeHandle and snapshotHandle; create the content anew".to_owned(),
+            );
+        }
         // One that is going is finished without its class (D32); an imported one never needs it.
-        let unneeded = self.content.present().is_none_or(|it| {
-            it.meta.deleting && it.being_created || matches!(it.source, ContentSource::Snapshot(_))
-        });
+        let unneeded = content.meta.deleting && content.being_created
+            || matches!(content.source, ContentSource::Snapshot(_));
         let class = (!unneeded)
-            .then(|| self.class_text(self.class_fact()))
+            .then(|| SINGLE.trouble(content.class.as_deref(), self.class.as_ref()))
             .flatten();
         class.or_else(|| self.memory.failure_text())
     }
 
-    /// What is wrong with the class, and the cure.
-    fn class_text(&self, class: ClassFact) -> Option<String> {
-        let content = self.content.present()?;
-        match class {
-            ClassFact::Unknown | ClassFact::Usable => None,
-            ClassFact::Missing => Some(content.class.as_ref().map_or_else(
-                || {
-                    "no VolumeSnapshotClass is named; set spec.volumeSnapshotClassName".to_owned()
-                },
-                |name| {
-                    format!(
-                        "VolumeSnapshotClass \"{name}\" does not exist; create it, or name another in spec.volumeSnapshotClassName of this content"
-                    )
-                },
-            )),
-            ClassFact::Unusable => self
-                .class
-                .as_ref()
-                .and_then(|it| it.present().cloned())
-                .and_then(|it| render::create_parameters(&it).err()),
-        }
-    }
-
     fn class_fact(&self) -> ClassFact {
-        match &self.class {
-            None | Some(Seen::NotCached | Seen::Absent) => ClassFact::Missing,
-            Some(Seen::Unknown) => ClassFact::Unknown,
-            Some(Seen::Present(class)) => {
-                if render::create_parameters(class).is_ok() {
-                    ClassFact::Usable
-                } else {
-                    ClassFact::Unusable
-                }
-            }
-        }
+        ClassFact::of(self.class.as_ref())
     }
 
     fn content_fact(&self, content: &Content) -> ContentFact {
-        let class_is_ours = self
-            .class
-            .as_ref()
-            .and_then(|it| it.present())
-            .is_none_or(|it| *it.driver == *self.driver);
-        let origin = match &content.source {
-            ContentSource::Volume(_) if content.member => Origin::Group,
-            ContentSource::Volume(handle) if !handle.is_empty() => Origin::Volume,
-            ContentSource::Snapshot(handle) if !handle.is_empty() => Origin::Existing,
-            ContentSource::Volume(_)
-            | ContentSource::Snapshot(_)
-            | ContentSource::Neither
-            | ContentSource::Both => Origin::Unclear,
-        };
         ContentFact {
-            ours: content.driver == self.driver && class_is_ours,
+            ours: content.driver == self.driver && drives(&self.driver, self.class.as_ref()),
             deleting: content.meta.deleting,
             protected: content.meta.has_finalizer(keys::FINALIZER_CONTENT),
-            origin,
+            origin: origin(content),
             in_group: content
                 .status
                 .as_ref()
@@ -221,5 +237,17 @@ impl Sighting {
             ready: content.ready(),
             policy: content.policy,
         }
+    }
+}
+
+fn origin(content: &Content) -> Origin {
+    match &content.source {
+        ContentSource::Volume(_) if content.member => Origin::Group,
+        ContentSource::Volume(handle) if !handle.is_empty() => Origin::Volume,
+        ContentSource::Snapshot(handle) if !handle.is_empty() => Origin::Existing,
+        ContentSource::Volume(_)
+        | ContentSource::Snapshot(_)
+        | ContentSource::Neither
+        | ContentSource::Both => Origin::Unclear,
     }
 }

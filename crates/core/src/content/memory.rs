@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use crate::object::{Class, Content, SecretRef, Uid, Version};
+use super::Step;
+use crate::object::{Class, Content, Meta, SecretRef, Uid, Version};
 use crate::retry::{Backoff, Schedule};
-use crate::{Stamp, Time};
+use crate::{Seen, Stamp, Time};
 
 /// What the last call came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -67,13 +68,18 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// What a call for this content is made with.
-    pub fn of(content: &Content, class: Option<&Class>) -> Self {
+    /// What a call for a content of this generation is made with.
+    pub(crate) fn of(
+        (generation, meta): (i64, &Meta),
+        class: Option<&Seen<Arc<Class>>>,
+        secret: Option<&SecretRef>,
+    ) -> Self {
+        let class = class.and_then(Seen::present);
         Self {
-            generation: content.generation,
+            generation,
             class: class.map(|it| it.meta.version.clone()),
-            secret: content.secret.clone(),
-            deleting: content.meta.deleting,
+            secret: secret.cloned().map(Box::new),
+            deleting: meta.deleting,
         }
     }
 }
@@ -137,6 +143,20 @@ impl Memory {
             && !self.marked
             && self.reply.is_none()
             && self.failure.is_none()
+    }
+
+    /// This step was written to the API server.
+    pub fn folded(&mut self, step: Step) {
+        match step {
+            Step::MarkCreating => self.folded_mark(),
+            Step::ClearMark => self.folded_clear(),
+            Step::RecordStatus => self.folded_record(),
+            Step::RecordFailure
+            | Step::Release
+            | Step::CreateOnStorage
+            | Step::AskStatus
+            | Step::DeleteOnStorage => {}
+        }
     }
 
     /// The being-created mark was written by this process: a new attempt begins, and what the last

@@ -8,22 +8,28 @@ use serde_json::{Map, Value, json};
 use tintype_api::{Reason, keys};
 
 use super::Step;
-use super::facts::Sighting;
+use super::facts::{Origin, Sighting};
 use super::memory::{Outcome, Reply};
-use crate::Stamp;
 use crate::object::{Class, Content};
 use crate::secret::{self, Secret};
-use crate::write::{Event, Kind, Part, Verb, Write};
+use crate::write::{Kind, Part, Write};
+use crate::{Seen, Stamp, pair};
+
+const KIND: Kind = Kind::Content;
 
 /// The write a step comes to; none for a call to the driver, or if the content is not there.
 pub fn render(step: Step, seen: &Sighting, now: Stamp) -> Option<Write> {
     let content: &Content = seen.content.present()?;
+    let mark = |value| Write::annotate(KIND, &content.meta, keys::ANNOTATION_BEING_CREATED, value);
     match step {
-        Step::MarkCreating => Some(mark(content, "yes".into())),
-        Step::ClearMark => Some(mark(content, Value::Null)),
+        Step::MarkCreating => Some(mark("yes".into())),
+        Step::ClearMark => Some(mark(Value::Null)),
         Step::RecordStatus => Some(record(content, seen.memory.reply.as_deref()?)),
         Step::RecordFailure => complain(content, seen, now),
-        Step::Release => Some(release(content)),
+        Step::Release => {
+            let rest = content.meta.without_finalizers(&[keys::FINALIZER_CONTENT]);
+            Some(Write::finalizers(KIND, &content.meta, &rest))
+        }
         Step::CreateOnStorage | Step::AskStatus | Step::DeleteOnStorage => None,
     }
 }
@@ -33,7 +39,8 @@ pub fn snapshot_name(prefix: &str, content: &Content, length: Option<usize>) -> 
     tintype_api::names::csi_name(prefix, &content.snapshot.uid.to_string(), length)
 }
 
-/// Class parameters as the driver gets them; `Err` names a reserved key nobody knows.
+/// Class parameters as the driver gets them; `Err` says that the class has a reserved key nobody
+/// knows.
 pub fn create_parameters(class: &Class) -> Result<BTreeMap<String, String>, String> {
     let mut parameters = BTreeMap::new();
     for (key, value) in &class.parameters {
@@ -41,8 +48,7 @@ pub fn create_parameters(class: &Class) -> Result<BTreeMap<String, String>, Stri
             parameters.insert(key.clone(), value.clone());
         } else if !keys::PARAMETERS.contains(&key.as_str()) {
             return Err(format!(
-                "VolumeSnapshotClass \"{}\" has parameter \"{key}\", whose prefix {} is reserved; remove it from the class",
-                class.meta.key.name,
+                "has parameter \"{key}\", whose prefix {} is reserved; remove it from the class",
                 keys::PARAMETER_PREFIX
             ));
         }
@@ -68,26 +74,6 @@ pub fn list_secret(class: &Class, content: &Content) -> Result<Option<Secret>, S
     })
 }
 
-fn patch(content: &Content, part: Part, mut body: Value) -> Write {
-    body["metadata"]["resourceVersion"] = content.meta.version.to_string().into();
-    Write {
-        kind: Kind::Content,
-        key: content.meta.key.clone(),
-        verb: Verb::Patch { part, body },
-        event: None,
-    }
-}
-
-fn mark(content: &Content, value: Value) -> Write {
-    let mut annotations = Map::new();
-    annotations.insert(keys::ANNOTATION_BEING_CREATED.to_owned(), value);
-    patch(
-        content,
-        Part::Object,
-        json!({"metadata": {"annotations": annotations}}),
-    )
-}
-
 /// Spec sidecar 3.8: what is set stays, readiness follows the driver.
 fn record(content: &Content, reply: &Reply) -> Write {
     let old = content.status.clone().unwrap_or_default();
@@ -111,45 +97,27 @@ fn record(content: &Content, reply: &Reply) -> Write {
     if old.error.is_some() {
         status.insert("error".to_owned(), Value::Null);
     }
-    patch(content, Part::Status, json!({ "status": status }))
+    let body = json!({ "status": status });
+    Write::patch(KIND, &content.meta, Part::Status, body)
 }
 
 fn complain(content: &Content, seen: &Sighting, now: Stamp) -> Option<Write> {
-    let text = seen.trouble()?;
-    let reason = if seen.memory.outcome == Outcome::DeleteFailed {
+    let unclear = matches!(seen.facts().content, Seen::Present(it) if it.origin == Origin::Unclear);
+    let reason = if unclear {
+        Reason::ContentValidationError
+    } else if seen.memory.outcome == Outcome::DeleteFailed {
         Reason::SnapshotDeleteError
     } else if content.status.is_none() {
         Reason::SnapshotCreationFailed
     } else {
         Reason::SnapshotContentCheckandUpdateFailed
     };
-    let mut status = json!({"error": {"time": now.rfc3339(), "message": text}});
-    if !content.meta.deleting {
-        status["readyToUse"] = false.into();
-    }
-    let mut write = patch(content, Part::Status, json!({ "status": status }));
-    write.event = Some(Event {
-        about: Kind::Content,
-        key: content.meta.key.clone(),
-        uid: content.meta.uid.clone(),
-        version: content.meta.version.clone(),
-        warning: true,
-        reason,
-        message: text,
-    });
-    Some(write)
-}
-
-fn release(content: &Content) -> Write {
-    let rest: Vec<_> = content
-        .meta
-        .finalizers
-        .iter()
-        .filter(|it| **it != keys::FINALIZER_CONTENT)
-        .collect();
-    patch(
-        content,
-        Part::Object,
-        json!({"metadata": {"finalizers": rest}}),
-    )
+    let unreadies = !content.meta.deleting;
+    let about = (KIND, &content.meta);
+    Some(pair::complain(
+        about,
+        (reason, seen.trouble()?),
+        unreadies,
+        now,
+    ))
 }

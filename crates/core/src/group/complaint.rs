@@ -129,6 +129,34 @@ impl Complaint {
         }
     }
 
+    /// What is missing may just not have come yet, as for a single snapshot: it is said only after a
+    /// short grace.
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::ClassMissing
+            | Self::NoDefaultClass
+            | Self::NoClaims
+            | Self::ClaimsNotBound
+            | Self::VolumesMissing
+            | Self::ContentMissing => true,
+            Self::SourceUnclear
+            | Self::SelectorUnclear
+            | Self::SeveralDefaultClasses
+            | Self::ClassOfOtherDriver
+            | Self::SecretUnclear
+            | Self::ClaimsDeleting
+            | Self::VolumesOfAnother
+            | Self::VolumesNotCsi
+            | Self::SeveralDrivers
+            | Self::CreationRefused
+            | Self::ContentOfAnother
+            | Self::ContentMismatch
+            | Self::MembersWrong
+            | Self::MemberTaken
+            | Self::BeingRestored => false,
+        }
+    }
+
     /// The group snapshot stops being ready with it.
     pub const fn unreadies(self) -> bool {
         match self {

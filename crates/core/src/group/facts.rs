@@ -7,12 +7,12 @@ use tintype_api::keys;
 
 use super::member;
 use super::{Complaint, render};
+use crate::Seen;
 use crate::object::{
     Claim, ClaimPhase, Class, Group, GroupContent, GroupContentSource, GroupSource, Key, Snapshot,
     Volume, disagreement,
 };
-use crate::snapshot::{Choice, ClassFact, ClassSight, Memory, Policy, Publication, Sight};
-use crate::{DeletionPolicy, Seen};
+use crate::pair::{ClassFact, ClassSight, ContentFact, Memory, Publication, Sight, error_is_news};
 
 /// What the shell gathered for one group snapshot: rows of caches, and its own memory.
 #[derive(Debug, Clone)]
@@ -115,25 +115,6 @@ pub enum SourceFact {
     Unclear,
 }
 
-/// The group content's facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ContentFact {
-    /// How it looks from the group snapshot.
-    pub sight: Sight,
-    /// `deletionTimestamp` is set.
-    pub deleting: bool,
-    /// Its finalizer is on it.
-    pub protected: bool,
-    /// The group snapshot's going was marked on it.
-    pub being_deleted: bool,
-    /// The group snapshot on storage has a handle.
-    pub cut: bool,
-    /// `spec.deletionPolicy`.
-    pub policy: DeletionPolicy,
-    /// Adopted, but the class its group snapshot names is not written into it.
-    pub class_owed: bool,
-}
-
 /// The claims a group snapshot is cut from: all in order, or the first thing that is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimsFact {
@@ -226,14 +207,7 @@ impl Sighting {
 
     /// The class that applies, if there is exactly one.
     pub fn chosen_class(&self) -> Option<&Class> {
-        match &self.class {
-            ClassSight::Named(class) => class.present().map(AsRef::as_ref),
-            ClassSight::Defaults(Some(classes)) => match classes.as_slice() {
-                [only] => Some(only),
-                [] | [_, ..] => None,
-            },
-            ClassSight::Defaults(None) => None,
-        }
+        self.class.only()
     }
 
     /// The claims that were picked.
@@ -289,28 +263,10 @@ impl Sighting {
     }
 
     fn class_fact(&self) -> ClassFact {
-        match &self.class {
-            ClassSight::Named(Seen::Unknown) => ClassFact::Unknown,
-            ClassSight::Named(Seen::NotCached | Seen::Absent) => ClassFact::Missing,
-            ClassSight::Named(Seen::Present(class)) => ClassFact::Chosen(self.choice(class)),
-            ClassSight::Defaults(None) => ClassFact::Undecided,
-            ClassSight::Defaults(Some(classes)) => match classes.as_slice() {
-                [] => ClassFact::NoDefault,
-                [only] => ClassFact::Chosen(self.choice(only)),
-                [_, ..] => ClassFact::SeveralDefaults,
-            },
-        }
-    }
-
-    fn choice(&self, class: &Class) -> Choice {
-        Choice {
-            policy: Policy::of(class.policy),
-            drives_volume: self.driver().is_none_or(|driver| *class.driver == *driver),
-            secrets_resolve: self
-                .group
-                .present()
-                .is_none_or(|it| render::deletion_secret(class, it).is_ok()),
-        }
+        let group = self.group.present();
+        self.class.fact(self.driver(), |class| {
+            group.is_none_or(|it| render::deletion_secret(class, it).is_ok())
+        })
     }
 
     fn claims_fact(&self) -> ClaimsFact {
@@ -398,22 +354,8 @@ fn content_fact(group: &Group, content: &GroupContent) -> ContentFact {
         GroupContentSource::Existing { .. } => pre_provisioned,
         GroupContentSource::Neither | GroupContentSource::Both => false,
     };
-    let named = content.group.key == group.meta.key;
-    let sight = if named && content.group.uid == group.meta.uid {
-        if expected {
-            Sight::Ours
-        } else {
-            Sight::WrongOrigin
-        }
-    } else if pre_provisioned && !expected {
-        Sight::WrongOrigin
-    } else if named && content.group.uid.is_empty() && pre_provisioned {
-        Sight::Unclaimed
-    } else {
-        Sight::OfAnother
-    };
     ContentFact {
-        sight,
+        sight: Sight::of(&content.group, &group.meta, pre_provisioned, expected),
         deleting: content.meta.deleting,
         protected: content.meta.has_finalizer(keys::FINALIZER_GROUP_CONTENT),
         being_deleted: content.being_deleted,
@@ -431,25 +373,10 @@ fn publication(group: &Group, content: &GroupContent, settled: bool) -> Publicat
     let news = (group.creation_time.is_none()
         && status.is_some_and(|it| it.creation_time.is_some()))
         || (ready && group.ready != Some(true))
-        || error_is_news(group, content, ready);
-    if news {
-        Publication::News
-    } else if group.bound.is_none() || group.ready.is_none() {
-        Publication::BoundOnly
-    } else {
-        Publication::Nothing
-    }
-}
-
-fn error_is_news(group: &Group, content: &GroupContent, ready: bool) -> bool {
-    if group.ready == Some(true) {
-        // A ready group snapshot has no error, whatever its group content goes through later.
-        return group.error.is_some();
-    }
-    let theirs = content.error().filter(|_| !ready);
-    match (&group.error, theirs) {
-        (Some(ours), Some(theirs)) => *ours != theirs.message,
-        (None, None) => false,
-        (Some(_), None) | (None, Some(_)) => true,
-    }
+        || error_is_news(
+            group.ready == Some(true),
+            group.error.as_deref(),
+            content.error().filter(|_| !ready),
+        );
+    Publication::of(news, group.bound.is_some() && group.ready.is_some())
 }

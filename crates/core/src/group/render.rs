@@ -9,6 +9,7 @@ use tintype_api::{Reason, keys, names};
 use super::facts::Sighting;
 use super::{Complaint, Step, member};
 use crate::object::{Class, Content, Group, GroupContent, Key, MemberInfo};
+use crate::pair::{self, Reached};
 use crate::secret::{self, Secret};
 use crate::write::{Event, Kind, Part, Verb, Write};
 use crate::{Stamp, guard};
@@ -23,116 +24,59 @@ pub fn render(step: Step, seen: &Sighting, now: Stamp) -> Option<Write> {
             &seen.unprotected_claim()?.claim.meta,
             keys::FINALIZER_CLAIM_AS_SOURCE,
         )),
-        Step::LookUpGroup => Some(plain(Kind::Group, group.meta.key.clone(), Verb::Get)),
+        Step::LookUpGroup => Some(Write::get(Kind::Group, group.meta.key.clone())),
         Step::CreateContent => create_content(seen, group),
         Step::BindContent => Some(bind_content(seen.content.present()?, group)),
         Step::ProtectContent => {
-            let content = seen.content.present()?;
-            Some(patch_content(
-                content,
-                json!({"metadata": {"finalizers": protected(content)}}),
-            ))
+            let content = &seen.content.present()?.meta;
+            let finalizers = content.with_finalizer(keys::FINALIZER_GROUP_CONTENT);
+            Some(Write::finalizers(Kind::GroupContent, content, &finalizers))
         }
-        Step::LookUpContent => Some(plain(
-            Kind::GroupContent,
-            Key::cluster(group.content_name()?),
-            Verb::Get,
-        )),
+        Step::LookUpContent => {
+            let key = Key::cluster(group.content_name()?);
+            Some(Write::get(Kind::GroupContent, key))
+        }
         Step::Member(step) => render_member(step, seen, group),
         Step::Publish => Some(publish(seen, group, seen.content.present()?)),
         Step::Complain(complaint) => Some(complain(complaint, seen, group, now)),
-        Step::AskContentDeletion => Some(patch_content(
-            seen.content.present()?,
-            json!({"metadata": {"annotations": {keys::ANNOTATION_GROUP_BEING_DELETED: "yes"}}}),
+        Step::AskContentDeletion => Some(Write::annotate(
+            Kind::GroupContent,
+            &seen.content.present()?.meta,
+            keys::ANNOTATION_GROUP_BEING_DELETED,
+            "yes".into(),
         )),
-        Step::DeleteMember => {
-            let meta = &seen.staying()?.meta;
-            Some(plain(
-                Kind::Snapshot,
-                meta.key.clone(),
-                Verb::Delete {
-                    uid: meta.uid.clone(),
-                    version: meta.version.clone(),
-                },
-            ))
-        }
+        Step::DeleteMember => Some(Write::delete(Kind::Snapshot, &seen.staying()?.meta)),
         Step::DeleteContent => {
-            let meta = &seen.content.present()?.meta;
-            Some(plain(
-                Kind::GroupContent,
-                meta.key.clone(),
-                Verb::Delete {
-                    uid: meta.uid.clone(),
-                    version: meta.version.clone(),
-                },
-            ))
+            let content = &seen.content.present()?.meta;
+            Some(Write::delete(Kind::GroupContent, content))
         }
-        Step::Retract => Some(patch_group(
-            group,
-            Part::Status,
-            json!({"status": {"error": null}}),
-        )),
-        Step::Release => Some(release(group)),
+        Step::Retract => {
+            let nothing = json!({"status": {"error": null}});
+            Some(patch(group, Part::Status, nothing))
+        }
+        Step::Release => {
+            let ours = [keys::FINALIZER_GROUP_SNAPSHOT_BOUND];
+            let rest = group.meta.without_finalizers(&ours);
+            Some(Write::finalizers(Kind::Group, &group.meta, &rest))
+        }
     }
 }
 
-fn plain(kind: Kind, key: Key, verb: Verb) -> Write {
-    Write {
-        kind,
-        key,
-        verb,
-        event: None,
-    }
-}
-
-fn patch_group(group: &Group, part: Part, mut body: Value) -> Write {
-    body["metadata"]["resourceVersion"] = group.meta.version.to_string().into();
-    plain(
-        Kind::Group,
-        group.meta.key.clone(),
-        Verb::Patch { part, body },
-    )
-}
-
-fn patch_content(content: &GroupContent, mut body: Value) -> Write {
-    body["metadata"]["resourceVersion"] = content.meta.version.to_string().into();
-    plain(
-        Kind::GroupContent,
-        content.meta.key.clone(),
-        Verb::Patch {
-            part: Part::Object,
-            body,
-        },
-    )
-}
-
-fn event(group: &Group, warning: bool, reason: Reason, message: String) -> Event {
-    Event {
-        about: Kind::Group,
-        key: group.meta.key.clone(),
-        uid: group.meta.uid.clone(),
-        version: group.meta.version.clone(),
-        warning,
-        reason,
-        message,
-    }
+fn patch(group: &Group, part: Part, body: Value) -> Write {
+    Write::patch(Kind::Group, &group.meta, part, body)
 }
 
 /// The finalizer and the default class in one write, of the version that was seen (D28).
 fn protect(seen: &Sighting, group: &Group) -> Write {
-    let mut finalizers = group.meta.finalizers.clone();
-    if !group
+    let finalizers = group
         .meta
-        .has_finalizer(keys::FINALIZER_GROUP_SNAPSHOT_BOUND)
-    {
-        finalizers.push(keys::FINALIZER_GROUP_SNAPSHOT_BOUND.into());
-    }
+        .with_finalizer(keys::FINALIZER_GROUP_SNAPSHOT_BOUND);
     let mut body = json!({"metadata": {"finalizers": finalizers}});
     let unnamed = group.class.is_none() && group.dynamic() && group.bound.is_none();
     if let Some(class) = seen.chosen_class().filter(|_| unnamed) {
         body["spec"]["volumeGroupSnapshotClassName"] = class.meta.key.name.as_ref().into();
     }
-    patch_group(group, Part::Object, body)
+    patch(group, Part::Object, body)
 }
 
 /// Spec group 4.4.
@@ -143,8 +87,7 @@ fn create_content(seen: &Sighting, group: &Group) -> Option<Write> {
         .iter()
         .map(|it| Some(it.volume.present()?.csi.as_ref()?.handle.as_ref()))
         .collect();
-    let uid = group.meta.uid.to_string();
-    let name = names::group_content_name(&uid);
+    let name = names::group_content_name(&group.meta.uid.to_string());
     let mut body = json!({
         "apiVersion": tintype_api::GROUP_API_VERSION,
         "kind": "VolumeGroupSnapshotContent",
@@ -157,27 +100,28 @@ fn create_content(seen: &Sighting, group: &Group) -> Option<Write> {
             "driver": class.driver,
             "source": {"volumeHandles": handles?},
             "volumeGroupSnapshotClassName": class.meta.key.name,
-            "volumeGroupSnapshotRef": {
-                "apiVersion": tintype_api::GROUP_API_VERSION,
-                "kind": "VolumeGroupSnapshot",
-                "namespace": group.meta.key.namespace,
-                "name": group.meta.key.name,
-                "uid": uid,
-                "resourceVersion": group.meta.version.to_string(),
-            },
         },
     });
+    // The version it was decided on, as upstream has it.
+    let mut reference = reference(group);
+    reference["resourceVersion"] = group.meta.version.to_string().into();
+    body["spec"]["volumeGroupSnapshotRef"] = reference;
     if let Some(secret) = deletion_secret(class, group).ok().flatten() {
         body["metadata"]["annotations"] = json!({
             keys::ANNOTATION_GROUP_DELETION_SECRET_NAME: secret.name,
             keys::ANNOTATION_GROUP_DELETION_SECRET_NAMESPACE: secret.namespace,
         });
     }
-    Some(plain(
-        Kind::GroupContent,
-        Key::cluster(name),
-        Verb::Create(body),
-    ))
+    let key = Key::cluster(name);
+    Some(Write::of(Kind::GroupContent, key, Verb::Create(body)))
+}
+
+fn reference(group: &Group) -> Value {
+    pair::reference(
+        tintype_api::GROUP_API_VERSION,
+        "VolumeGroupSnapshot",
+        &group.meta,
+    )
 }
 
 /// The Secret pair the class's parameters come to for this group; `Err` says what is wrong.
@@ -199,35 +143,16 @@ pub(super) fn deletion_secret(class: &Class, group: &Group) -> Result<Option<Sec
     )
 }
 
-fn protected(content: &GroupContent) -> Vec<String> {
-    let mut finalizers: Vec<_> = content
-        .meta
-        .finalizers
-        .iter()
-        .map(|it| it.clone().into_owned())
-        .collect();
-    let there = content.meta.has_finalizer(keys::FINALIZER_GROUP_CONTENT);
-    if !there && !content.meta.deleting {
-        finalizers.push(keys::FINALIZER_GROUP_CONTENT.to_owned());
-    }
-    finalizers
-}
-
 fn bind_content(content: &GroupContent, group: &Group) -> Write {
-    let mut body = json!({
-        "metadata": {"finalizers": protected(content)},
-        "spec": {"volumeGroupSnapshotRef": {
-            "apiVersion": tintype_api::GROUP_API_VERSION,
-            "kind": "VolumeGroupSnapshot",
-            "namespace": group.meta.key.namespace,
-            "name": group.meta.key.name,
-            "uid": group.meta.uid.to_string(),
-        }},
-    });
+    let mut body = json!({"spec": {"volumeGroupSnapshotRef": reference(group)}});
+    if !content.meta.deleting {
+        let finalizers = content.meta.with_finalizer(keys::FINALIZER_GROUP_CONTENT);
+        body["metadata"]["finalizers"] = json!(finalizers);
+    }
     if let (None, Some(class)) = (&content.class, &group.class) {
         body["spec"]["volumeGroupSnapshotClassName"] = class.as_ref().into();
     }
-    patch_content(content, body)
+    Write::patch(Kind::GroupContent, &content.meta, Part::Object, body)
 }
 
 /// Spec group 4.5.
@@ -238,27 +163,13 @@ fn render_member(step: member::Step, seen: &Sighting, group: &Group) -> Option<W
         member::Step::MakeSnapshot => Some(make_snapshot(member, group)),
         member::Step::MakeContent => make_content(member, group, of_group),
         member::Step::BindContent => {
-            let content = member.content.present()?;
-            let mut finalizers = content.meta.finalizers.clone();
-            if !content.meta.has_finalizer(keys::FINALIZER_CONTENT) {
-                finalizers.push(keys::FINALIZER_CONTENT.into());
-            }
-            Some(plain(
-                Kind::Content,
-                content.meta.key.clone(),
-                Verb::Patch {
-                    part: Part::Object,
-                    body: json!({
-                        "metadata": {
-                            "resourceVersion": content.meta.version.to_string(),
-                            "finalizers": finalizers,
-                        },
-                        "spec": {"volumeSnapshotRef": {
-                            "uid": member.snapshot.present()?.meta.uid.to_string(),
-                        }},
-                    }),
-                },
-            ))
+            let content = &member.content.present()?.meta;
+            let snapshot = member.snapshot.present()?.meta.uid.to_string();
+            let body = json!({
+                "metadata": {"finalizers": content.with_finalizer(keys::FINALIZER_CONTENT)},
+                "spec": {"volumeSnapshotRef": {"uid": snapshot}},
+            });
+            Some(Write::patch(Kind::Content, content, Part::Object, body))
         }
         member::Step::Record => Some(record(
             member.content.present()?,
@@ -287,16 +198,11 @@ fn make_snapshot(member: &member::Sighting, group: &Group) -> Write {
                 keys::FINALIZER_SNAPSHOT_IN_GROUP,
                 keys::FINALIZER_SNAPSHOT_AS_SOURCE,
             ],
-            "ownerReferences": [{
-                "apiVersion": tintype_api::GROUP_API_VERSION,
-                "kind": "VolumeGroupSnapshot",
-                "name": group.meta.key.name,
-                "uid": group.meta.uid.to_string(),
-            }],
+            "ownerReferences": [pair::owner(group)],
         },
         "spec": {"source": {"persistentVolumeClaimName": claim}},
     });
-    plain(Kind::Snapshot, key, Verb::Create(body))
+    Write::of(Kind::Snapshot, key, Verb::Create(body))
 }
 
 fn make_content(
@@ -345,7 +251,7 @@ fn make_content(
     if let Some(mode) = member.volume.as_ref().and_then(|it| it.mode) {
         body["spec"]["sourceVolumeMode"] = mode.as_str().into();
     }
-    Some(plain(Kind::Content, key, Verb::Create(body)))
+    Some(Write::of(Kind::Content, key, Verb::Create(body)))
 }
 
 /// What is set stays; only readiness follows, and only upwards (D23).
@@ -371,17 +277,8 @@ fn record(content: &Content, info: &MemberInfo, group: &str) -> Write {
     if old.error.is_some() && info.ready == Some(true) {
         status.insert("error".to_owned(), Value::Null);
     }
-    plain(
-        Kind::Content,
-        content.meta.key.clone(),
-        Verb::Patch {
-            part: Part::Status,
-            body: json!({
-                "metadata": {"resourceVersion": content.meta.version.to_string()},
-                "status": status,
-            }),
-        },
-    )
+    let body = json!({ "status": status });
+    Write::patch(Kind::Content, &content.meta, Part::Status, body)
 }
 
 /// Spec group 4.6: what is set stays, readiness and error follow the group content.
@@ -404,20 +301,11 @@ fn publish(seen: &Sighting, group: &Group, content: &GroupContent) -> Write {
     if let Some(time) = cut_at {
         body.insert("creationTime".to_owned(), time.as_ref().into());
     }
-    match status.error.filter(|_| !ready) {
-        Some(error) => {
-            let mut told = json!({ "message": error.message });
-            if let Some(time) = &error.time {
-                told["time"] = time.as_ref().into();
-            }
-            body.insert("error".to_owned(), told);
-        }
-        None if group.error.is_some() => {
-            body.insert("error".to_owned(), Value::Null);
-        }
-        None => {}
+    let error = status.error.as_deref().filter(|_| !ready);
+    if let Some(error) = pair::error_to_write(error, group.error.is_some()) {
+        body.insert("error".to_owned(), error);
     }
-    let mut write = patch_group(group, Part::Status, json!({ "status": body }));
+    let mut write = patch(group, Part::Status, json!({ "status": body }));
     write.event = told(group, ready, cut);
     write
 }
@@ -426,53 +314,29 @@ fn publish(seen: &Sighting, group: &Group, content: &GroupContent) -> Write {
 /// `GroupSnapshotReady`.
 fn told(group: &Group, ready: bool, cut: bool) -> Option<Event> {
     let key = &group.meta.key;
-    if ready && group.ready != Some(true) {
-        return Some(event(
-            group,
-            false,
+    let ready = (group.ready == Some(true), ready);
+    let (reason, message) = match Reached::of(ready, cut, group.bound.is_some())? {
+        Reached::Ready => (
             Reason::GroupSnapshotReady,
             format!("GroupSnapshot {key} is ready to use."),
-        ));
-    }
-    if cut {
-        return Some(event(
-            group,
-            false,
+        ),
+        Reached::Cut => (
             Reason::GroupSnapshotCreated,
             format!("GroupSnapshot {key} is cut; the driver is still making it ready to use."),
-        ));
-    }
-    (group.bound.is_none() && !ready).then(|| {
-        event(
-            group,
-            false,
+        ),
+        Reached::Bound => (
             Reason::CreatingGroupSnapshot,
             format!("Waiting for the CSI driver to create group snapshot {key}."),
-        )
-    })
+        ),
+    };
+    Some(Event::normal(Kind::Group, &group.meta, reason, message))
 }
 
 fn complain(complaint: Complaint, seen: &Sighting, group: &Group, now: Stamp) -> Write {
-    let text = complaint.text(seen);
-    let mut status = json!({"error": {"time": now.rfc3339(), "message": text}});
-    if complaint.unreadies() {
-        status["readyToUse"] = false.into();
-    }
-    let mut write = patch_group(group, Part::Status, json!({ "status": status }));
-    write.event = Some(event(group, true, complaint.reason(seen), text));
-    write
-}
-
-fn release(group: &Group) -> Write {
-    let rest: Vec<_> = group
-        .meta
-        .finalizers
-        .iter()
-        .filter(|it| **it != keys::FINALIZER_GROUP_SNAPSHOT_BOUND)
-        .collect();
-    patch_group(
-        group,
-        Part::Object,
-        json!({"metadata": {"finalizers": rest}}),
+    pair::complain(
+        (Kind::Group, &group.meta),
+        (complaint.reason(seen), complaint.text(seen)),
+        complaint.unreadies(),
+        now,
     )
 }

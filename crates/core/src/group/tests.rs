@@ -1,7 +1,7 @@
 //! Says in words what the group machine decides: facts in, step or reason out.
 
 use super::*;
-use crate::snapshot::{Choice, Memory, Policy};
+use crate::pair::{Choice, Memory, Policy};
 
 const GROUP: GroupFact = GroupFact {
     deleting: false,

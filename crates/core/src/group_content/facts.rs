@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tintype_api::{keys, names};
 
 use super::memory::Memory;
-use crate::content::{ClassFact, Outcome, create_parameters};
+use crate::content::{self, Cause, ClassFact, ClassWords, ContentFact, Origin, drives};
 use crate::object::{Class, Content, GroupContent, GroupContentSource, Key, MemberInfo};
-use crate::{DeletionPolicy, Seen, Time};
+use crate::{Seen, Time};
 
 /// What the shell gathered for one group content.
 #[derive(Debug, Clone)]
@@ -30,71 +30,21 @@ pub struct Sighting {
 /// Everything the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Facts {
-    /// The group content itself.
-    pub content: Seen<ContentFact>,
-    /// The class it is made with.
-    pub class: ClassFact,
-    /// What the last call came to.
-    pub outcome: Outcome,
-    /// A refusal is certain to have left nothing behind.
-    pub confirmed: bool,
-    /// The driver's answer holds something the status does not say.
-    pub news: bool,
-    /// The status says what is in the way now.
-    pub said: bool,
-    /// The driver may be called.
-    pub call_due: bool,
-    /// The last call failed, or its answer did not fit.
-    pub failing: bool,
-    /// The contents of the members say all that a lost list said.
-    pub restorable: bool,
+    /// What matters of any content.
+    pub common: content::Facts,
+    /// Its members in the status.
+    pub list: List,
 }
 
-/// Where the group snapshot comes from.
+/// The list of members a group content that is cut must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// It is cut from volumes.
-    Volumes,
-    /// It was there first.
-    Existing,
-    /// Neither or both sources, no volumes, or an empty handle.
-    Unclear,
-}
-
-/// The group content's own facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ContentFact {
-    /// It and its class are of this sidecar's driver.
-    pub ours: bool,
-    /// `deletionTimestamp` is set.
-    pub deleting: bool,
-    /// Our finalizer is on it.
-    pub protected: bool,
-    /// Where the group snapshot comes from.
-    pub origin: Origin,
-    /// No group snapshot was ever bound to it: `volumeGroupSnapshotRef.uid` is empty.
-    pub unbound: bool,
-    /// The being-created mark.
-    pub being_created: bool,
-    /// The being-deleted mark.
-    pub being_deleted: bool,
-    /// The handle of the group snapshot is known.
-    pub handle: bool,
-    /// Its members are in the status.
-    pub listed: bool,
-    /// `status.readyToUse`.
-    pub ready: bool,
-    /// `spec.deletionPolicy`.
-    pub policy: DeletionPolicy,
-}
-
-impl ContentFact {
-    /// Upstream: shouldDelete, of groups.
-    pub fn may_go(self) -> bool {
-        self.deleting
-            && ((self.origin == Origin::Existing && self.unbound)
-                || (self.being_deleted && !self.being_created))
-    }
+pub enum List {
+    /// It is there, or none is wanted.
+    Whole,
+    /// It is gone, and the contents of the members say all that it said.
+    Restorable,
+    /// It is gone.
+    Lost,
 }
 
 impl Sighting {
@@ -106,6 +56,17 @@ impl Sighting {
         self.content = content;
     }
 
+    /// What a call is made with now.
+    pub fn cause(&self) -> Option<Cause> {
+        let content = self.content.present()?;
+        let about = (content.generation, &content.meta);
+        Some(Cause::of(
+            about,
+            self.class.as_ref(),
+            content.secret.as_deref(),
+        ))
+    }
+
     /// The facts of what was seen.
     pub fn facts(&self) -> Facts {
         let content = self.content.present();
@@ -114,18 +75,29 @@ impl Sighting {
             .map(|it| it.message.as_ref());
         let calls = &self.memory.calls;
         Facts {
-            content: self.content.as_ref().map(|it| self.content_fact(it)),
-            class: self.class_fact(),
-            outcome: calls.outcome,
-            confirmed: calls.confirmed(),
-            news: content.is_some_and(|it| self.memory.is_news_to(it)),
-            said: message.is_some_and(|it| Some(it) == self.trouble().as_deref()),
-            call_due: calls.backoff.due(self.now),
-            failing: calls.backoff.failures() > 0,
-            restorable: content.is_some_and(|it| {
-                let found = self.found();
-                !found.is_empty() && found.len() == it.volumes().len()
-            }),
+            common: content::Facts {
+                content: self.content.as_ref().map(|it| self.content_fact(it)),
+                class: ClassFact::of(self.class.as_ref()),
+                outcome: calls.outcome,
+                confirmed: calls.confirmed(),
+                news: content.is_some_and(|it| self.memory.is_news_to(it)),
+                said: message.is_some_and(|it| Some(it) == self.trouble().as_deref()),
+                call_due: calls.backoff.due(self.now),
+                failing: calls.backoff.failures() > 0,
+            },
+            list: self.list(),
+        }
+    }
+
+    fn list(&self) -> List {
+        let lost = |it: &&Arc<GroupContent>| {
+            let dynamic = !it.volumes().is_empty();
+            dynamic && it.handle().is_some() && it.members().is_empty()
+        };
+        match self.content.present().filter(lost) {
+            None => List::Whole,
+            Some(it) if self.found().len() == it.volumes().len() => List::Restorable,
+            Some(_) => List::Lost,
         }
     }
 
@@ -197,69 +169,39 @@ impl Sighting {
         let unneeded = content.meta.deleting && content.being_created
             || matches!(content.source, GroupContentSource::Existing { .. });
         let class = (!unneeded && !content.ready())
-            .then(|| self.class_text(content))
+            .then(|| GROUP.trouble(content.class.as_deref(), self.class.as_ref()))
             .flatten();
         class.or_else(|| self.memory.calls.failure_text())
     }
 
-    /// What is wrong with the class, and the cure.
-    fn class_text(&self, content: &GroupContent) -> Option<String> {
-        match self.class_fact() {
-            ClassFact::Unknown | ClassFact::Usable => None,
-            ClassFact::Missing => Some(content.class.as_ref().map_or_else(
-                || {
-                    "no VolumeGroupSnapshotClass is named; set spec.volumeGroupSnapshotClassName"
-                        .to_owned()
-                },
-                |name| {
-                    format!("VolumeGroupSnapshotClass \"{name}\" does not exist; create it again")
-                },
-            )),
-            ClassFact::Unusable => self
-                .class
-                .as_ref()
-                .and_then(|it| it.present())
-                .and_then(|it| create_parameters(it).err()),
-        }
-    }
-
-    fn class_fact(&self) -> ClassFact {
-        match &self.class {
-            None | Some(Seen::NotCached | Seen::Absent) => ClassFact::Missing,
-            Some(Seen::Unknown) => ClassFact::Unknown,
-            Some(Seen::Present(class)) if create_parameters(class).is_ok() => ClassFact::Usable,
-            Some(Seen::Present(_)) => ClassFact::Unusable,
-        }
-    }
-
     fn content_fact(&self, content: &GroupContent) -> ContentFact {
-        let class_is_ours = self
-            .class
-            .as_ref()
-            .and_then(|it| it.present())
-            .is_none_or(|it| *it.driver == *self.driver);
         ContentFact {
-            ours: content.driver == self.driver && class_is_ours,
+            ours: content.driver == self.driver && drives(&self.driver, self.class.as_ref()),
             deleting: content.meta.deleting,
             protected: content.meta.has_finalizer(keys::FINALIZER_GROUP_CONTENT),
             origin: origin(content),
+            in_group: false,
             unbound: content.group.uid.is_empty(),
             being_created: content.being_created,
             being_deleted: content.being_deleted,
             handle: content.handle().is_some(),
-            listed: !content.members().is_empty(),
             ready: content.ready(),
             policy: content.policy,
         }
     }
 }
 
+const GROUP: ClassWords = ClassWords {
+    kind: "VolumeGroupSnapshotClass",
+    field: "spec.volumeGroupSnapshotClassName",
+};
+
 fn origin(content: &GroupContent) -> Origin {
     match &content.source {
         GroupContentSource::Volumes(volumes)
             if !volumes.is_empty() && volumes.iter().all(|it| !it.is_empty()) =>
         {
-            Origin::Volumes
+            Origin::Volume
         }
         GroupContentSource::Existing { handle, .. } if !handle.is_empty() => Origin::Existing,
         GroupContentSource::Volumes(_)

@@ -5,28 +5,39 @@
 use serde_json::{Map, Value, json};
 use tintype_api::{Reason, keys};
 
-use super::facts::{Origin, Sighting};
+use super::facts::Sighting;
 use super::{Step, memory::Memory};
-use crate::content::Outcome;
-use crate::object::{GroupContent, MemberInfo};
-use crate::write::{Event, Kind, Part, Verb, Write};
-use crate::{Seen, Stamp};
+use crate::content::{self, Origin, Outcome};
+use crate::object::{Class, GroupContent, GroupContentSource, MemberInfo, SecretRef};
+use crate::write::{Event, Kind, Part, Write};
+use crate::{Seen, Stamp, pair, secret};
+
+const KIND: Kind = Kind::GroupContent;
 
 /// The write a step comes to; none for a call to the driver, or if the group content is not there.
 pub fn render(step: Step, seen: &Sighting, now: Stamp) -> Option<Write> {
     let content: &GroupContent = seen.content.present()?;
+    let Step::Common(step) = step else {
+        let body = json!({"status": {"volumeSnapshotInfoList": list(&seen.found())}});
+        return Some(Write::patch(KIND, &content.meta, Part::Status, body));
+    };
+    let mark = |value| {
+        let annotation = keys::ANNOTATION_GROUP_BEING_CREATED;
+        Write::annotate(KIND, &content.meta, annotation, value)
+    };
     match step {
-        Step::MarkCreating => Some(mark(content, "yes".into())),
-        Step::ClearMark => Some(mark(content, Value::Null)),
-        Step::RecordStatus => record(content, seen, now),
-        Step::RestoreList => Some(patch(
-            content,
-            Part::Status,
-            json!({"status": {"volumeSnapshotInfoList": list(&seen.found())}}),
-        )),
-        Step::RecordFailure => complain(content, seen, now),
-        Step::Release => Some(release(content)),
-        Step::CreateOnStorage | Step::AskStatus | Step::DeleteOnStorage => None,
+        content::Step::MarkCreating => Some(mark("yes".into())),
+        content::Step::ClearMark => Some(mark(Value::Null)),
+        content::Step::RecordStatus => record(content, seen, now),
+        content::Step::RecordFailure => complain(content, seen, now),
+        content::Step::Release => {
+            let ours = [keys::FINALIZER_GROUP_CONTENT];
+            let rest = content.meta.without_finalizers(&ours);
+            Some(Write::finalizers(KIND, &content.meta, &rest))
+        }
+        content::Step::CreateOnStorage
+        | content::Step::AskStatus
+        | content::Step::DeleteOnStorage => None,
     }
 }
 
@@ -35,24 +46,26 @@ pub fn group_snapshot_name(prefix: &str, content: &GroupContent, length: Option<
     tintype_api::names::csi_name(prefix, &content.group.uid.to_string(), length)
 }
 
-fn patch(content: &GroupContent, part: Part, mut body: Value) -> Write {
-    body["metadata"]["resourceVersion"] = content.meta.version.to_string().into();
-    Write {
-        kind: Kind::GroupContent,
-        key: content.meta.key.clone(),
-        verb: Verb::Patch { part, body },
-        event: None,
+/// The Secret to ask about a group snapshot with: that of the class if it was there first (spec group
+/// 4.9), else the one it was cut with. `Err` says what is wrong with the class.
+pub fn get_secret(class: &Class, content: &GroupContent) -> Result<Option<SecretRef>, String> {
+    if !matches!(content.source, GroupContentSource::Existing { .. }) {
+        return Ok(content.secret.as_deref().cloned());
     }
-}
-
-fn mark(content: &GroupContent, value: Value) -> Write {
-    let mut annotations = Map::new();
-    annotations.insert(keys::ANNOTATION_GROUP_BEING_CREATED.to_owned(), value);
-    patch(
-        content,
-        Part::Object,
-        json!({"metadata": {"annotations": annotations}}),
-    )
+    let tokens = [("volumegroupsnapshotcontent.name", &*content.meta.key.name)];
+    let found = secret::resolve(
+        &class.parameters,
+        keys::PARAMETER_GROUP_GET_SECRET_NAME,
+        keys::PARAMETER_GROUP_GET_SECRET_NAMESPACE,
+        &secret::Tokens {
+            in_namespace: &tokens,
+            in_name: &tokens,
+        },
+    );
+    found.map(|it| it.map(SecretRef::from)).map_err(|why| {
+        let class = &class.meta.key.name;
+        format!("the secret named by VolumeGroupSnapshotClass \"{class}\" cannot be told: {why}")
+    })
 }
 
 /// As `volumeSnapshotInfoList` has it; what is not known is left out.
@@ -103,28 +116,24 @@ fn record(content: &GroupContent, seen: &Sighting, now: Stamp) -> Option<Write> 
     } else if old.error.is_some() {
         status.insert("error".to_owned(), Value::Null);
     }
-    let mut write = patch(content, Part::Status, json!({ "status": status }));
+    let body = json!({ "status": status });
+    let mut write = Write::patch(KIND, &content.meta, Part::Status, body);
     let said = content.error().map(|it| it.message.as_ref());
     write.event = wrong
         .filter(|it| said != Some(it))
-        .map(|text| warning(content, seen, text));
+        .map(|text| Event::warning(KIND, &content.meta, reason(content, seen), text));
     Some(write)
 }
 
 fn complain(content: &GroupContent, seen: &Sighting, now: Stamp) -> Option<Write> {
-    let text = seen.trouble()?;
-    let mut status = json!({"error": {"time": now.rfc3339(), "message": text}});
-    if !content.meta.deleting && !content.ready() {
-        status["readyToUse"] = false.into();
-    }
-    let mut write = patch(content, Part::Status, json!({ "status": status }));
-    write.event = Some(warning(content, seen, text));
-    Some(write)
+    let unreadies = !content.meta.deleting && !content.ready();
+    let told = (reason(content, seen), seen.trouble()?);
+    Some(pair::complain((KIND, &content.meta), told, unreadies, now))
 }
 
-fn warning(content: &GroupContent, seen: &Sighting, message: String) -> Event {
-    let unclear = matches!(seen.facts().content, Seen::Present(it) if it.origin == Origin::Unclear);
-    let reason = if unclear {
+fn reason(content: &GroupContent, seen: &Sighting) -> Reason {
+    let facts = seen.facts().common.content;
+    if matches!(facts, Seen::Present(it) if it.origin == Origin::Unclear) {
         Reason::GroupContentValidationError
     } else if seen.memory.calls.outcome == Outcome::DeleteFailed {
         Reason::GroupSnapshotDeleteError
@@ -132,28 +141,5 @@ fn warning(content: &GroupContent, seen: &Sighting, message: String) -> Event {
         Reason::GroupSnapshotCreationFailed
     } else {
         Reason::GroupSnapshotContentCheckandUpdateFailed
-    };
-    Event {
-        about: Kind::GroupContent,
-        key: content.meta.key.clone(),
-        uid: content.meta.uid.clone(),
-        version: content.meta.version.clone(),
-        warning: true,
-        reason,
-        message,
     }
-}
-
-fn release(content: &GroupContent) -> Write {
-    let rest: Vec<_> = content
-        .meta
-        .finalizers
-        .iter()
-        .filter(|it| **it != keys::FINALIZER_GROUP_CONTENT)
-        .collect();
-    patch(
-        content,
-        Part::Object,
-        json!({"metadata": {"finalizers": rest}}),
-    )
 }

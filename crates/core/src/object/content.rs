@@ -6,6 +6,7 @@ use tintype_api::{VolumeSnapshotContent, keys};
 
 use super::{Key, Meta, Uid, VolumeMode, entry, filled};
 use crate::DeletionPolicy;
+use crate::secret::Secret;
 
 /// What `spec.source` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,15 @@ pub struct SecretRef {
     pub namespace: Box<str>,
     /// `…/deletion-secret-name`.
     pub name: Box<str>,
+}
+
+impl From<Secret> for SecretRef {
+    fn from(it: Secret) -> Self {
+        Self {
+            namespace: it.namespace.into(),
+            name: it.name.into(),
+        }
+    }
 }
 
 /// `status.error`.

@@ -72,6 +72,8 @@ pub struct GroupContentStatus {
 pub struct GroupContent {
     /// Identity, version, finalizers.
     pub meta: Meta,
+    /// `metadata.generation`: counts changes of the spec.
+    pub generation: i64,
     /// `spec.driver`.
     pub driver: Arc<str>,
     /// `spec.deletionPolicy`.
@@ -125,6 +127,7 @@ impl GroupContent {
         let reference = &spec.volume_group_snapshot_ref;
         Self {
             meta: Meta::of(&object.metadata),
+            generation: object.metadata.generation.unwrap_or_default(),
             driver: spec.driver.as_str().into(),
             policy: DeletionPolicy::parse(&spec.deletion_policy),
             source,

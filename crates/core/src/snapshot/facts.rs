@@ -9,6 +9,9 @@ use crate::object::{
     Affinity, Claim, ClaimPhase, Class, Content, ContentSource, Group, Key, Node, Snapshot,
     SnapshotSource, Volume,
 };
+use crate::pair::{
+    ClassFact, ClassSight, ContentFact, Memory, Policy, Publication, Sight, error_is_news,
+};
 use crate::{DeletionPolicy, Seen};
 
 /// What the shell gathered for one snapshot: rows of caches, and its own memory.
@@ -65,27 +68,6 @@ impl Placement {
     }
 }
 
-/// The class, as looked up by the shell.
-#[derive(Debug, Clone)]
-pub enum ClassSight {
-    /// The snapshot names a class.
-    Named(Seen<Arc<Class>>),
-    /// It names none: all default classes of the volume's driver, if that is known.
-    Defaults(Option<Vec<Arc<Class>>>),
-}
-
-/// What the process remembers about one snapshot between passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Memory {
-    /// It was first seen, or its content made, a moment ago: what it waits for may come before
-    /// anything is written.
-    pub in_grace: bool,
-    /// The API server refused to take the content.
-    pub creation_refused: bool,
-    /// The back-off after that refusal is over.
-    pub retry_due: bool,
-}
-
 /// Everything the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Facts {
@@ -115,25 +97,6 @@ pub struct Facts {
     pub said: Option<Complaint>,
     /// What the process remembers.
     pub memory: Memory,
-}
-
-/// `deletionPolicy`, or the most careful reading where it is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Policy {
-    /// The bound finalizer is needed.
-    Delete,
-    /// It is not.
-    Retain,
-}
-
-impl Policy {
-    /// The policy of a class or content.
-    pub const fn of(policy: DeletionPolicy) -> Self {
-        match policy {
-            DeletionPolicy::Delete => Self::Delete,
-            DeletionPolicy::Retain => Self::Retain,
-        }
-    }
 }
 
 /// The snapshot's own facts.
@@ -215,66 +178,6 @@ pub enum GroupFact {
     Stands,
 }
 
-/// How a content looks from its snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sight {
-    /// It points back: same namespace, name and uid.
-    Ours,
-    /// It names this snapshot and no uid yet: made to be adopted.
-    Unclaimed,
-    /// It points elsewhere.
-    OfAnother,
-    /// It cuts a volume where a ready handle was expected, or the reverse.
-    WrongOrigin,
-}
-
-/// The content's facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ContentFact {
-    /// How it looks from the snapshot.
-    pub sight: Sight,
-    /// `deletionTimestamp` is set.
-    pub deleting: bool,
-    /// Its finalizer is on it.
-    pub protected: bool,
-    /// The snapshot's going was marked on it.
-    pub being_deleted: bool,
-    /// The storage snapshot has a handle.
-    pub cut: bool,
-    /// `spec.deletionPolicy`.
-    pub policy: DeletionPolicy,
-    /// Adopted, but the class its snapshot names is not written into it.
-    pub class_owed: bool,
-}
-
-/// A class that applies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Choice {
-    /// Its deletion policy.
-    pub policy: Policy,
-    /// Its driver is the volume's (or the volume is not known yet).
-    pub drives_volume: bool,
-    /// Its secret templates resolve.
-    pub secrets_resolve: bool,
-}
-
-/// Which class applies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ClassFact {
-    /// The cache of classes is not filled.
-    Unknown,
-    /// The class named is not there.
-    Missing,
-    /// None named, and the driver has no default.
-    NoDefault,
-    /// None named, and the driver has several defaults.
-    SeveralDefaults,
-    /// None named, and the driver is not known yet.
-    Undecided,
-    /// This one.
-    Chosen(Choice),
-}
-
 /// The source claim and its volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimFact {
@@ -309,23 +212,11 @@ pub enum NodeFact {
     Missing,
 }
 
-/// What the snapshot's status does not say yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Publication {
-    /// It says everything.
-    Nothing,
-    /// The content's name only, which can wait a moment.
-    BoundOnly,
-    /// The driver had something to say.
-    News,
-}
-
 impl Sighting {
     /// The facts of what was seen.
     pub fn facts(&self) -> Facts {
         let snapshot = self.snapshot.present();
         let claim = self.claim.present();
-        let volume_driver = self.volume.present().and_then(|it| it.csi.as_ref());
         Facts {
             snapshot: self
                 .snapshot
@@ -340,7 +231,7 @@ impl Sighting {
             },
             fresh: self.fresh,
             looked_up: self.looked_up,
-            class: self.class_fact(volume_driver.map(|it| it.driver.as_ref())),
+            class: self.class_fact(),
             claim: self.claim_fact(),
             claim_protected: claim
                 .is_some_and(|it| it.meta.has_finalizer(keys::FINALIZER_CLAIM_AS_SOURCE)),
@@ -392,41 +283,16 @@ impl Sighting {
 
     /// The class that applies, if there is exactly one.
     pub fn chosen_class(&self) -> Option<&Class> {
-        match &self.class {
-            ClassSight::Named(class) => class.present().map(AsRef::as_ref),
-            ClassSight::Defaults(Some(classes)) => match classes.as_slice() {
-                [only] => Some(only),
-                [] | [_, ..] => None,
-            },
-            ClassSight::Defaults(None) => None,
-        }
+        self.class.only()
     }
 
-    fn class_fact(&self, driver: Option<&str>) -> ClassFact {
-        match &self.class {
-            ClassSight::Named(Seen::Unknown) => ClassFact::Unknown,
-            ClassSight::Named(Seen::NotCached | Seen::Absent) => ClassFact::Missing,
-            ClassSight::Named(Seen::Present(class)) => {
-                ClassFact::Chosen(self.choice(class, driver))
-            }
-            ClassSight::Defaults(None) => ClassFact::Undecided,
-            ClassSight::Defaults(Some(classes)) => match classes.as_slice() {
-                [] => ClassFact::NoDefault,
-                [only] => ClassFact::Chosen(self.choice(only, driver)),
-                [_, ..] => ClassFact::SeveralDefaults,
-            },
-        }
-    }
-
-    fn choice(&self, class: &Class, driver: Option<&str>) -> Choice {
-        Choice {
-            policy: Policy::of(class.policy),
-            drives_volume: driver.is_none_or(|driver| *class.driver == *driver),
-            secrets_resolve: self
-                .snapshot
-                .present()
-                .is_none_or(|it| super::render::deletion_secret(class, it).is_ok()),
-        }
+    fn class_fact(&self) -> ClassFact {
+        let volume = self.volume.present().and_then(|it| it.csi.as_ref());
+        let snapshot = self.snapshot.present();
+        self.class
+            .fact(volume.map(|it| it.driver.as_ref()), |class| {
+                snapshot.is_none_or(|it| super::render::deletion_secret(class, it).is_ok())
+            })
     }
 
     fn claim_fact(&self) -> ClaimFact {
@@ -501,22 +367,8 @@ fn content_fact(snapshot: &Snapshot, content: &Content) -> ContentFact {
         ) => false,
     };
     let pre_provisioned = matches!(snapshot.source, SnapshotSource::Content(_));
-    let named = content.snapshot.key == snapshot.meta.key;
-    let sight = if named && content.snapshot.uid == snapshot.meta.uid {
-        if expected {
-            Sight::Ours
-        } else {
-            Sight::WrongOrigin
-        }
-    } else if pre_provisioned && !expected {
-        Sight::WrongOrigin
-    } else if named && content.snapshot.uid.is_empty() && pre_provisioned {
-        Sight::Unclaimed
-    } else {
-        Sight::OfAnother
-    };
     ContentFact {
-        sight,
+        sight: Sight::of(&content.snapshot, &snapshot.meta, pre_provisioned, expected),
         deleting: content.meta.deleting,
         protected: content.meta.has_finalizer(keys::FINALIZER_CONTENT),
         being_deleted: content.being_deleted,
@@ -535,14 +387,12 @@ fn publication(snapshot: &Snapshot, content: &Content, group_owed: bool) -> Publ
             && status.is_some_and(|it| it.creation_time.is_some()))
         || (ready && snapshot.ready != Some(true))
         || restore_size_is_news(snapshot, status.and_then(|it| it.restore_size))
-        || error_is_news(snapshot, content);
-    if news {
-        Publication::News
-    } else if snapshot.bound.is_none() || snapshot.ready.is_none() {
-        Publication::BoundOnly
-    } else {
-        Publication::Nothing
-    }
+        || error_is_news(
+            snapshot.ready == Some(true),
+            snapshot.error.as_deref(),
+            content.error().filter(|_| !ready),
+        );
+    Publication::of(news, snapshot.bound.is_some() && snapshot.ready.is_some())
 }
 
 fn restore_size_is_news(snapshot: &Snapshot, size: Option<i64>) -> bool {
@@ -550,22 +400,5 @@ fn restore_size_is_news(snapshot: &Snapshot, size: Option<i64>) -> bool {
         (None, Some(_)) => true,
         (Some("0"), Some(size)) => size > 0,
         (Some(_), _) | (None, None) => false,
-    }
-}
-
-fn error_is_news(snapshot: &Snapshot, content: &Content) -> bool {
-    if snapshot.ready == Some(true) {
-        // A ready snapshot has no error (D7), whatever its content goes through later.
-        return snapshot.error.is_some();
-    }
-    let theirs = content
-        .status
-        .as_ref()
-        .and_then(|it| it.error.as_ref())
-        .filter(|_| !content.ready());
-    match (&snapshot.error, theirs) {
-        (Some(ours), Some(theirs)) => *ours != theirs.message,
-        (None, None) => false,
-        (Some(_), None) | (None, Some(_)) => true,
     }
 }

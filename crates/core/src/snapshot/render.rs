@@ -8,7 +8,8 @@ use tintype_api::{Reason, keys, names};
 use super::facts::{Placement, Sighting};
 use super::{Complaint, Step};
 use crate::guard;
-use crate::object::{Class, Content, Group, Snapshot};
+use crate::object::{Class, Content, Group, Key, Snapshot};
+use crate::pair::{self, Reached};
 use crate::secret::{self, Secret};
 use crate::write::{Event, Kind, Part, Verb, Write};
 use crate::{DeletionPolicy, Stamp};
@@ -21,85 +22,37 @@ pub fn render(step: Step, seen: &Sighting, now: Stamp) -> Option<Write> {
         Step::ProtectClaim => protect_claim(seen),
         Step::CreateContent => create_content(seen, snapshot),
         Step::BindContent => Some(bind_content(seen.content.present()?, snapshot)),
-        Step::ProtectContent => Some(protect_content(seen.content.present()?)),
-        Step::LookUpSnapshot => Some(plain(Kind::Snapshot, snapshot.meta.key.clone(), Verb::Get)),
-        Step::LookUpContent => Some(plain(
-            Kind::Content,
-            crate::object::Key::cluster(snapshot.content_name()?),
-            Verb::Get,
-        )),
+        Step::ProtectContent => {
+            let content = &seen.content.present()?.meta;
+            let finalizers = content.with_finalizer(keys::FINALIZER_CONTENT);
+            Some(Write::finalizers(Kind::Content, content, &finalizers))
+        }
+        Step::LookUpSnapshot => Some(Write::get(Kind::Snapshot, snapshot.meta.key.clone())),
+        Step::LookUpContent => {
+            let key = Key::cluster(snapshot.content_name()?);
+            Some(Write::get(Kind::Content, key))
+        }
         Step::Publish => Some(publish(seen, snapshot, seen.content.present()?)),
         Step::Complain(complaint) => Some(complain(complaint, seen, snapshot, now)),
-        Step::AskContentDeletion => {
-            let content = seen.content.present()?;
-            Some(patch_content(
-                content,
-                json!({"annotations": {keys::ANNOTATION_BEING_DELETED: "yes"}}),
-            ))
-        }
-        Step::DeleteContent => {
-            let content = seen.content.present()?;
-            Some(plain(
-                Kind::Content,
-                content.meta.key.clone(),
-                Verb::Delete {
-                    uid: content.meta.uid.clone(),
-                    version: content.meta.version.clone(),
-                },
-            ))
-        }
-        Step::Retract => Some(patch_snapshot(
-            snapshot,
-            Part::Status,
-            json!({"status": {"error": null}}),
+        Step::AskContentDeletion => Some(Write::annotate(
+            Kind::Content,
+            &seen.content.present()?.meta,
+            keys::ANNOTATION_BEING_DELETED,
+            "yes".into(),
         )),
-        Step::LookUpGroup => Some(plain(Kind::Group, seen.group_key.clone()?, Verb::Get)),
+        Step::DeleteContent => Some(Write::delete(Kind::Content, &seen.content.present()?.meta)),
+        Step::Retract => {
+            let nothing = json!({"status": {"error": null}});
+            Some(patch(snapshot, Part::Status, nothing))
+        }
+        Step::LookUpGroup => Some(Write::get(Kind::Group, seen.group_key.clone()?)),
         Step::JoinGroup => Some(join_group(snapshot, seen.group.present()?)),
         Step::Release => Some(release(snapshot)),
     }
 }
 
-fn plain(kind: Kind, key: crate::object::Key, verb: Verb) -> Write {
-    Write {
-        kind,
-        key,
-        verb,
-        event: None,
-    }
-}
-
-fn patch_snapshot(snapshot: &Snapshot, part: Part, mut body: Value) -> Write {
-    body["metadata"]["resourceVersion"] = snapshot.meta.version.to_string().into();
-    plain(
-        Kind::Snapshot,
-        snapshot.meta.key.clone(),
-        Verb::Patch { part, body },
-    )
-}
-
-/// A merge patch of a content's metadata, conditional on its version.
-pub(crate) fn patch_content(content: &Content, mut metadata: Value) -> Write {
-    metadata["resourceVersion"] = content.meta.version.to_string().into();
-    plain(
-        Kind::Content,
-        content.meta.key.clone(),
-        Verb::Patch {
-            part: Part::Object,
-            body: json!({ "metadata": metadata }),
-        },
-    )
-}
-
-fn event(snapshot: &Snapshot, warning: bool, reason: Reason, message: String) -> Event {
-    Event {
-        about: Kind::Snapshot,
-        key: snapshot.meta.key.clone(),
-        uid: snapshot.meta.uid.clone(),
-        version: snapshot.meta.version.clone(),
-        warning,
-        reason,
-        message,
-    }
+fn patch(snapshot: &Snapshot, part: Part, body: Value) -> Write {
+    Write::patch(Kind::Snapshot, &snapshot.meta, part, body)
 }
 
 /// Both finalizers and the default class in one write.
@@ -130,7 +83,7 @@ fn protect(seen: &Sighting, snapshot: &Snapshot) -> Write {
     if let Some(class) = default {
         body["spec"]["volumeSnapshotClassName"] = class.meta.key.name.as_ref().into();
     }
-    patch_snapshot(snapshot, Part::Object, body)
+    patch(snapshot, Part::Object, body)
 }
 
 fn protect_claim(seen: &Sighting) -> Option<Write> {
@@ -147,8 +100,7 @@ fn create_content(seen: &Sighting, snapshot: &Snapshot) -> Option<Write> {
     let class = seen.chosen_class()?;
     let volume = seen.volume.present()?;
     let csi = volume.csi.as_ref()?;
-    let uid = snapshot.meta.uid.to_string();
-    let name = names::content_name(&uid);
+    let name = names::content_name(&snapshot.meta.uid.to_string());
     let mut annotations = Map::new();
     if let Some(secret) = deletion_secret(class, snapshot).ok().flatten() {
         annotations.insert(
@@ -172,16 +124,12 @@ fn create_content(seen: &Sighting, snapshot: &Snapshot) -> Option<Write> {
             "driver": class.driver,
             "source": {"volumeHandle": csi.handle},
             "volumeSnapshotClassName": class.meta.key.name,
-            "volumeSnapshotRef": {
-                "apiVersion": tintype_api::API_VERSION,
-                "kind": "VolumeSnapshot",
-                "namespace": snapshot.meta.key.namespace,
-                "name": snapshot.meta.key.name,
-                "uid": uid,
-                "resourceVersion": snapshot.meta.version.to_string(),
-            },
         },
     });
+    // The version it was decided on, as upstream has it.
+    let mut reference = pair::reference(tintype_api::API_VERSION, "VolumeSnapshot", &snapshot.meta);
+    reference["resourceVersion"] = snapshot.meta.version.to_string().into();
+    body["spec"]["volumeSnapshotRef"] = reference;
     if !seen.keep_mode {
         annotations.insert(keys::ANNOTATION_ALLOW_MODE_CHANGE.to_owned(), "true".into());
     }
@@ -196,9 +144,9 @@ fn create_content(seen: &Sighting, snapshot: &Snapshot) -> Option<Write> {
     if let Some(mode) = volume.mode {
         body["spec"]["sourceVolumeMode"] = mode.as_str().into();
     }
-    Some(plain(
+    Some(Write::of(
         Kind::Content,
-        crate::object::Key::cluster(name),
+        Key::cluster(name),
         Verb::Create(body),
     ))
 }
@@ -226,30 +174,18 @@ pub(super) fn deletion_secret(
 }
 
 fn bind_content(content: &Content, snapshot: &Snapshot) -> Write {
-    let mut finalizers = content.meta.finalizers.clone();
-    if !content.meta.has_finalizer(keys::FINALIZER_CONTENT) && !content.meta.deleting {
-        finalizers.push(keys::FINALIZER_CONTENT.into());
+    let mut body = json!({"spec": {
+        "volumeSnapshotRef":
+            pair::reference(tintype_api::API_VERSION, "VolumeSnapshot", &snapshot.meta),
+    }});
+    if !content.meta.deleting {
+        let finalizers = content.meta.with_finalizer(keys::FINALIZER_CONTENT);
+        body["metadata"]["finalizers"] = json!(finalizers);
     }
-    let mut write = patch_content(content, json!({ "finalizers": finalizers }));
-    if let Verb::Patch { body, .. } = &mut write.verb {
-        body["spec"]["volumeSnapshotRef"] = json!({
-            "apiVersion": tintype_api::API_VERSION,
-            "kind": "VolumeSnapshot",
-            "namespace": snapshot.meta.key.namespace,
-            "name": snapshot.meta.key.name,
-            "uid": snapshot.meta.uid.to_string(),
-        });
-        if let (None, Some(class)) = (&content.class, &snapshot.class) {
-            body["spec"]["volumeSnapshotClassName"] = class.as_ref().into();
-        }
+    if let (None, Some(class)) = (&content.class, &snapshot.class) {
+        body["spec"]["volumeSnapshotClassName"] = class.as_ref().into();
     }
-    write
-}
-
-fn protect_content(content: &Content) -> Write {
-    let mut finalizers = content.meta.finalizers.clone();
-    finalizers.push(keys::FINALIZER_CONTENT.into());
-    patch_content(content, json!({ "finalizers": finalizers }))
+    Write::patch(Kind::Content, &content.meta, Part::Object, body)
 }
 
 /// Spec controller 2.7: what is set stays, readiness and error follow the content.
@@ -290,20 +226,11 @@ fn publish(seen: &Sighting, snapshot: &Snapshot, content: &Content) -> Write {
             tintype_api::quantity::print_bytes(size).into(),
         );
     }
-    match status.error.filter(|_| !ready) {
-        Some(error) => {
-            let mut told = json!({ "message": error.message });
-            if let Some(time) = &error.time {
-                told["time"] = time.as_ref().into();
-            }
-            body.insert("error".to_owned(), told);
-        }
-        None if snapshot.error.is_some() => {
-            body.insert("error".to_owned(), Value::Null);
-        }
-        None => {}
+    let error = status.error.as_deref().filter(|_| !ready);
+    if let Some(error) = pair::error_to_write(error, snapshot.error.is_some()) {
+        body.insert("error".to_owned(), error);
     }
-    let mut write = patch_snapshot(snapshot, Part::Status, json!({ "status": body }));
+    let mut write = patch(snapshot, Part::Status, json!({ "status": body }));
     write.event = told(snapshot, ready, cut_at.is_some());
     write
 }
@@ -311,41 +238,32 @@ fn publish(seen: &Sighting, snapshot: &Snapshot, content: &Content) -> Write {
 /// One event for the furthest thing reached: created and ready together make one `SnapshotReady`.
 fn told(snapshot: &Snapshot, ready: bool, cut: bool) -> Option<Event> {
     let key = &snapshot.meta.key;
-    if ready && snapshot.ready != Some(true) {
-        return Some(event(
-            snapshot,
-            false,
+    let ready = (snapshot.ready == Some(true), ready);
+    let (reason, message) = match Reached::of(ready, cut, snapshot.bound.is_some())? {
+        Reached::Ready => (
             Reason::SnapshotReady,
             format!("Snapshot {key} is ready to use."),
-        ));
-    }
-    if cut {
-        return Some(event(
-            snapshot,
-            false,
+        ),
+        Reached::Cut => (
             Reason::SnapshotCreated,
             format!("Snapshot {key} is cut; the driver is still making it ready to use."),
-        ));
-    }
-    (snapshot.bound.is_none() && !ready).then(|| {
-        event(
-            snapshot,
-            false,
+        ),
+        Reached::Bound => (
             Reason::CreatingSnapshot,
             format!("Waiting for the CSI driver to create snapshot {key}."),
-        )
-    })
+        ),
+    };
+    let about = &snapshot.meta;
+    Some(Event::normal(Kind::Snapshot, about, reason, message))
 }
 
 fn complain(complaint: Complaint, seen: &Sighting, snapshot: &Snapshot, now: Stamp) -> Write {
-    let text = complaint.text(seen);
-    let mut status = json!({"error": {"time": now.rfc3339(), "message": text}});
-    if complaint.unreadies() {
-        status["readyToUse"] = false.into();
-    }
-    let mut write = patch_snapshot(snapshot, Part::Status, json!({ "status": status }));
-    write.event = Some(event(snapshot, true, complaint.reason(seen), text));
-    write
+    pair::complain(
+        (Kind::Snapshot, &snapshot.meta),
+        (complaint.reason(seen), complaint.text(seen)),
+        complaint.unreadies(),
+        now,
+    )
 }
 
 /// The group snapshot becomes an owner beside those there are.
@@ -355,37 +273,17 @@ fn join_group(snapshot: &Snapshot, group: &Group) -> Write {
         .as_ref()
         .map(|it| it.owners.clone())
         .unwrap_or_default();
-    owners.push(json!({
-        "apiVersion": tintype_api::GROUP_API_VERSION,
-        "kind": "VolumeGroupSnapshot",
-        "name": group.meta.key.name,
-        "uid": group.meta.uid.to_string(),
-    }));
-    patch_snapshot(
-        snapshot,
-        Part::Object,
-        json!({"metadata": {"ownerReferences": owners}}),
-    )
+    owners.push(pair::owner(group));
+    let body = json!({"metadata": {"ownerReferences": owners}});
+    patch(snapshot, Part::Object, body)
 }
 
 /// All of our finalizers at once; others' stay.
 fn release(snapshot: &Snapshot) -> Write {
-    let rest: Vec<_> = snapshot
-        .meta
-        .finalizers
-        .iter()
-        .filter(|it| {
-            let ours = [
-                keys::FINALIZER_SNAPSHOT_AS_SOURCE,
-                keys::FINALIZER_SNAPSHOT_BOUND,
-                keys::FINALIZER_SNAPSHOT_IN_GROUP,
-            ];
-            !ours.contains(&it.as_ref())
-        })
-        .collect();
-    patch_snapshot(
-        snapshot,
-        Part::Object,
-        json!({"metadata": {"finalizers": rest}}),
-    )
+    let rest = snapshot.meta.without_finalizers(&[
+        keys::FINALIZER_SNAPSHOT_AS_SOURCE,
+        keys::FINALIZER_SNAPSHOT_BOUND,
+        keys::FINALIZER_SNAPSHOT_IN_GROUP,
+    ]);
+    Write::finalizers(Kind::Snapshot, &snapshot.meta, &rest)
 }

@@ -1,6 +1,7 @@
 //! Tells in a table what the snapshot machine does: facts on the left, the next step on the right.
 
 use super::*;
+use crate::pair::{Choice, Memory, Policy};
 
 const SNAPSHOT: SnapshotFact = SnapshotFact {
     deleting: false,

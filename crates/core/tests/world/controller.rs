@@ -3,7 +3,8 @@
 //! Models what the shell does: own writes are folded, writes are conditional, the young content and
 //! the refused one are remembered.
 
-use tintype_core::snapshot::{self, Complaint, Memory, Step};
+use tintype_core::pair::Memory;
+use tintype_core::snapshot::{self, Complaint, Step};
 use tintype_core::{DeletionPolicy, Seen, Verdict, guard};
 
 use super::model::{Content, Harm, Ready, Said, Snap, World};

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use tintype_api::{keys, names};
 use tintype_core::content::{self, Outcome};
 use tintype_core::object::{Claim, Class, Content, Snapshot, Volume};
+use tintype_core::pair::ClassSight;
 use tintype_core::retry::Schedule;
-use tintype_core::snapshot::{self, ClassSight, Placement};
+use tintype_core::snapshot::{self, Placement};
 use tintype_core::write::{Kind, Verb, Write};
 use tintype_core::{Seen, Stamp, Time, Verdict, guard};
 

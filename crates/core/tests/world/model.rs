@@ -7,7 +7,8 @@
 use std::hash::{Hash, Hasher};
 
 use tintype_core::content::Outcome;
-use tintype_core::snapshot::{Complaint, Memory};
+use tintype_core::pair::Memory;
+use tintype_core::snapshot::Complaint;
 use tintype_core::{DeletionPolicy, Seen};
 
 /// What one exploration is about; the same in all its states.

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use tintype_core::snapshot::Memory;
+use tintype_core::pair::Memory;
 use tintype_core::{DeletionPolicy, Seen, Verdict, guard, orphan, snapshot};
 
 use super::controller::Request;

@@ -5,11 +5,9 @@
 use std::sync::Arc;
 
 use tintype_core::content::{self, CallFailure, Origin, Outcome, Reply};
+use tintype_core::pair::{Choice, ClassFact, ContentFact, Policy, Publication, Sight};
 use tintype_core::retry::Schedule;
-use tintype_core::snapshot::{
-    self, Choice, ClaimFact, ClassFact, ContentFact, GroupFact, NodeFact, Policy, Publication,
-    Sight, SnapshotFact, SourceFact,
-};
+use tintype_core::snapshot::{self, ClaimFact, GroupFact, NodeFact, SnapshotFact, SourceFact};
 use tintype_core::{Seen, Stamp, Time, guard};
 
 use super::model::{Content, Ready, Recalled, Said, Snap, Trouble, World};

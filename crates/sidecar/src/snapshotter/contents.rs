@@ -3,25 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use tintype_core::content::{self, Memory, Sighting, Step, Waiting};
 use tintype_core::object::{Class, Content, Key};
-use tintype_core::retry::Schedule;
 use tintype_core::write::Write;
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
-use tintype_runtime::{Cache, Clock, Machine, Reply, fold_reply};
+use tintype_runtime::{Cache, Machine, Reply, fold_reply};
 
-use crate::driver::Driver;
+use super::caller::Caller;
 use crate::memory::Remembered;
-use crate::secrets::Held;
-
-/// How snapshots are named on storage.
-#[derive(Debug, Clone)]
-pub(crate) struct Names {
-    pub(crate) prefix: String,
-    pub(crate) length: Option<usize>,
-    pub(crate) extra_metadata: bool,
-}
 
 /// How the driver can be asked about a snapshot it did not cut for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +27,9 @@ pub(crate) enum Asks {
 pub(crate) struct Contents {
     pub(crate) cache: Arc<Cache<Content>>,
     pub(crate) classes: Arc<Cache<Class>>,
-    pub(crate) driver: Driver,
-    pub(crate) client: Client,
-    pub(crate) clock: Clock,
-    pub(crate) schedule: Schedule,
+    pub(crate) caller: Caller,
     pub(crate) asks: Asks,
-    pub(crate) names: Names,
     pub(crate) memory: Remembered<Memory>,
-    pub(crate) secrets: Remembered<Held>,
 }
 
 impl Machine for Contents {
@@ -63,7 +47,7 @@ impl Machine for Contents {
             .about(content.present().map(AsRef::as_ref));
         if memory.is_blank() {
             self.memory.forget(key);
-            self.secrets.forget(key);
+            self.caller.secrets.forget(key);
         }
         let class = content
             .present()
@@ -72,7 +56,7 @@ impl Machine for Contents {
         let mut seen = Sighting {
             content,
             class,
-            driver: self.driver.name.clone(),
+            driver: self.caller.driver.name.clone(),
             memory,
             now,
         };
@@ -92,18 +76,9 @@ impl Machine for Contents {
 
     fn fold(&self, key: &Key, seen: &mut Sighting, step: Step, reply: Reply) {
         seen.see(fold_reply(&self.cache, key, reply));
-        match step {
-            Step::MarkCreating => seen.memory.folded_mark(),
-            Step::ClearMark => seen.memory.folded_clear(),
-            Step::RecordStatus => seen.memory.folded_record(),
-            Step::RecordFailure
-            | Step::Release
-            | Step::CreateOnStorage
-            | Step::AskStatus
-            | Step::DeleteOnStorage => {}
-        }
+        seen.memory.folded(step);
         self.memory.keep(key, seen.memory.clone());
-        seen.now = self.clock.now();
+        seen.now = self.caller.clock.now();
     }
 
     async fn call(&self, key: &Key, step: Step, seen: &mut Sighting) {
@@ -125,10 +100,10 @@ impl Machine for Contents {
         if let Seen::Present(row) = self.cache.get(key) {
             seen.see(Seen::Present(row));
         }
-        seen.now = self.clock.now();
+        seen.now = self.caller.clock.now();
     }
 
     fn delay(&self, seen: &Sighting, _timer: Timer) -> Duration {
-        Duration::from_millis(seen.memory.backoff.remaining(self.clock.now()))
+        Duration::from_millis(seen.memory.backoff.remaining(self.caller.clock.now()))
     }
 }

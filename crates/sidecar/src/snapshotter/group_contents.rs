@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
-use tintype_core::group_content::{self, Memory, Sighting, Step, Waiting};
+use tintype_core::content::{self, Waiting};
+use tintype_core::group_content::{self, Memory, Sighting, Step};
 use tintype_core::object::{Content, GroupClass, GroupContent, Key};
-use tintype_core::retry::Schedule;
 use tintype_core::write::Write;
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
-use tintype_runtime::{Cache, Clock, Machine, Reply, fold_reply};
+use tintype_runtime::{Cache, Machine, Reply, fold_reply};
 
-use super::contents::{Contents, Names};
+use super::caller::{Caller, Names};
+use super::contents::Contents;
 use super::group_caches::GroupCaches;
-use crate::driver::Driver;
 use crate::memory::Remembered;
 
 /// The group content machine with everything around it.
@@ -22,11 +21,7 @@ pub(crate) struct GroupContents {
     pub(crate) classes: Arc<Cache<GroupClass>>,
     /// Contents of single snapshots: what a lost list of members is had back from.
     pub(crate) contents: Arc<Cache<Content>>,
-    pub(crate) driver: Driver,
-    pub(crate) client: Client,
-    pub(crate) clock: Clock,
-    pub(crate) schedule: Schedule,
-    pub(crate) names: Names,
+    pub(crate) caller: Caller,
     pub(crate) memory: Remembered<Memory>,
 }
 
@@ -37,11 +32,7 @@ impl GroupContents {
             cache: watched.contents,
             classes: watched.classes,
             contents: single.cache.clone(),
-            driver: single.driver.clone(),
-            client: single.client.clone(),
-            clock: single.clock,
-            schedule: single.schedule,
-            names,
+            caller: single.caller.naming(names),
             memory: Remembered::default(),
         }
     }
@@ -60,6 +51,7 @@ impl Machine for GroupContents {
         let memory = self.memory.recall(key).about(row.as_deref());
         if memory.calls.is_blank() {
             self.memory.forget(key);
+            self.caller.secrets.forget(key);
         }
         let class = row.as_ref().and_then(|it| it.class.clone()).map(|name| {
             let class = self.classes.get(&Key::cluster(name));
@@ -72,14 +64,18 @@ impl Machine for GroupContents {
                 .filter_map(|key| self.contents.get(&key).present().cloned())
                 .collect::<Vec<_>>()
         });
-        Sighting {
+        let mut seen = Sighting {
             members: members.collect(),
             content,
             class,
-            driver: self.driver.name.clone(),
+            driver: self.caller.driver.name.clone(),
             memory,
             now,
+        };
+        if let Some(cause) = seen.cause() {
+            seen.memory.calls = seen.memory.calls.encouraged(&cause);
         }
+        seen
     }
 
     fn decide(&self, seen: &Sighting) -> Verdict<Step, Waiting> {
@@ -92,32 +88,26 @@ impl Machine for GroupContents {
 
     fn fold(&self, key: &Key, seen: &mut Sighting, step: Step, reply: Reply) {
         seen.see(fold_reply(&self.cache, key, reply));
-        match step {
-            Step::MarkCreating => seen.memory.calls.folded_mark(),
-            Step::ClearMark => seen.memory.calls.folded_clear(),
-            Step::RecordStatus => seen.memory.calls.folded_record(),
-            Step::RestoreList
-            | Step::RecordFailure
-            | Step::Release
-            | Step::CreateOnStorage
-            | Step::AskStatus
-            | Step::DeleteOnStorage => {}
+        if let Step::Common(step) = step {
+            seen.memory.calls.folded(step);
         }
         self.memory.keep(key, seen.memory.clone());
-        seen.now = self.clock.now();
+        seen.now = self.caller.clock.now();
     }
 
     async fn call(&self, key: &Key, step: Step, seen: &mut Sighting) {
         match step {
-            Step::CreateOnStorage => self.create(seen).await,
-            Step::AskStatus => self.ask(seen).await,
-            Step::DeleteOnStorage => self.delete(seen).await,
-            Step::MarkCreating
-            | Step::RecordStatus
-            | Step::RestoreList
-            | Step::ClearMark
-            | Step::RecordFailure
-            | Step::Release => {
+            Step::Common(content::Step::CreateOnStorage) => self.create(seen).await,
+            Step::Common(content::Step::AskStatus) => self.ask(seen).await,
+            Step::Common(content::Step::DeleteOnStorage) => self.delete(seen).await,
+            Step::Common(
+                content::Step::MarkCreating
+                | content::Step::RecordStatus
+                | content::Step::ClearMark
+                | content::Step::RecordFailure
+                | content::Step::Release,
+            )
+            | Step::RestoreList => {
                 // The group content went while the step was decided.
                 seen.content = Seen::NotCached;
             }
@@ -127,10 +117,10 @@ impl Machine for GroupContents {
         if let Seen::Present(row) = self.cache.get(key) {
             seen.see(Seen::Present(row));
         }
-        seen.now = self.clock.now();
+        seen.now = self.caller.clock.now();
     }
 
     fn delay(&self, seen: &Sighting, _timer: Timer) -> Duration {
-        Duration::from_millis(seen.memory.calls.backoff.remaining(self.clock.now()))
+        Duration::from_millis(seen.memory.calls.backoff.remaining(self.caller.clock.now()))
     }
 }

@@ -3,17 +3,17 @@
 //! Does not know when a call is due, nor what follows from its outcome.
 
 use std::collections::BTreeMap;
-use std::time::UNIX_EPOCH;
 
 use tintype_api::keys;
-use tintype_core::content::{self, CallFailure, Outcome, Reply, Sighting};
+use tintype_core::content::{self, Outcome, Reply, Sighting};
 use tintype_core::object::{Content, ContentSource, SecretRef};
 use tintype_csi::{CallError, Snapshot, v1};
 use tonic::Code;
-use tracing::{info, warn};
+use tracing::info;
 
+use super::caller::{create_outcome, nanos, outcome};
 use super::contents::{Asks, Contents};
-use crate::secrets::{self, Held, Operation, SecretError};
+use crate::secrets::Operation;
 
 /// What failed, in the words of status and event.
 const CREATE: &str = "Failed to create snapshot";
@@ -26,27 +26,29 @@ impl Contents {
         let Some(content) = seen.content.present().cloned() else {
             return;
         };
+        let (caller, key) = (&self.caller, &content.meta.key);
         let reference = content.secret.as_deref();
-        let secrets = match self.secrets(&content, Operation::Create, reference).await {
+        let secrets = if content.meta.deleting {
+            caller
+                .secrets_if_any(key, Operation::Create, reference)
+                .await
+        } else {
+            caller.secrets(key, Operation::Create, reference).await
+        };
+        let secrets = match secrets {
             Ok(secrets) => secrets,
-            // One that is going has to come to an end without them (D32).
-            Err(SecretError::Missing(_) | SecretError::Unnamed) if content.meta.deleting => {
-                BTreeMap::new()
+            Err(why) => {
+                return caller.not_called(seen, Outcome::NotCalled, CREATE, &why.to_string());
             }
-            Err(error) => return self.not_called(seen, CREATE, &error.to_string()),
         };
         let request = self.create_request(&content, seen, secrets);
         let name = request.name.clone();
-        match self.driver.client.create_snapshot(request).await {
+        match caller.driver.client.create_snapshot(request).await {
             Ok(snapshot) => {
-                info!(content = %content.meta.key.name, %name, handle = snapshot.id, ready = snapshot.ready_to_use, "snapshot on storage");
+                info!(content = %key.name, %name, handle = snapshot.id, ready = snapshot.ready_to_use, "snapshot on storage");
                 self.answered(seen, snapshot);
             }
-            Err(error) => {
-                // A name that is taken says that something was made under it.
-                let uncertain = error.is_uncertain() || error.code == Code::AlreadyExists;
-                self.failed(seen, CREATE, &error, uncertain);
-            }
+            Err(error) => caller.failed(seen, create_outcome(&error), CREATE, &error),
         }
     }
 
@@ -56,31 +58,24 @@ impl Contents {
         seen: &Sighting,
         secrets: BTreeMap<String, String>,
     ) -> v1::CreateSnapshotRequest {
-        let class = seen.class.as_ref().and_then(|it| it.present().cloned());
-        let mut parameters = class
-            .and_then(|it| content::create_parameters(&it).ok())
-            .unwrap_or_default();
-        if self.names.extra_metadata {
-            let owner = &content.snapshot.key;
-            for (key, value) in [
-                (keys::METADATA_SNAPSHOT_NAME, &owner.name),
-                (keys::METADATA_SNAPSHOT_NAMESPACE, &owner.namespace),
-                (keys::METADATA_CONTENT_NAME, &content.meta.key.name),
-            ] {
-                parameters.insert(key.to_owned(), value.to_string());
-            }
-        }
+        let owner = &content.snapshot.key;
+        let metadata = [
+            (keys::METADATA_SNAPSHOT_NAME, &*owner.name),
+            (keys::METADATA_SNAPSHOT_NAMESPACE, &*owner.namespace),
+            (keys::METADATA_CONTENT_NAME, &*content.meta.key.name),
+        ];
         let source = match &content.source {
             ContentSource::Volume(handle) => handle.to_string(),
             ContentSource::Snapshot(_) | ContentSource::Neither | ContentSource::Both => {
                 String::new()
             }
         };
+        let names = &self.caller.names;
         v1::CreateSnapshotRequest {
             source_volume_id: source,
-            name: content::snapshot_name(&self.names.prefix, content, self.names.length),
+            name: content::snapshot_name(&names.prefix, content, names.length),
             secrets,
-            parameters,
+            parameters: self.caller.parameters(seen.class.as_ref(), metadata),
         }
     }
 
@@ -102,21 +97,25 @@ impl Contents {
             };
             return self.fold_reply(seen, reply);
         }
+        let not_called = |seen: &mut Sighting, why: &str| {
+            self.caller
+                .not_called(seen, Outcome::NotCalled, FOLLOW, why);
+        };
         let class = seen.class.as_ref().and_then(|it| it.present());
         let named = class.map(|class| content::list_secret(class, &content));
         let reference = match named.transpose() {
             // A member is asked about with the secrets it was cut with.
             Ok(_) if content.member => content.secret.as_deref().cloned(),
-            Ok(secret) => secret.flatten().map(|it| SecretRef {
-                namespace: it.namespace.into(),
-                name: it.name.into(),
-            }),
-            Err(why) => return self.not_called(seen, FOLLOW, &why),
+            Ok(secret) => secret.flatten().map(SecretRef::from),
+            Err(why) => return not_called(seen, &why),
         };
-        let read = self.secrets(&content, Operation::Follow, reference.as_ref());
+        let key = &content.meta.key;
+        let read = self
+            .caller
+            .secrets(key, Operation::Follow, reference.as_ref());
         let secrets = match read.await {
             Ok(secrets) => secrets,
-            Err(error) => return self.not_called(seen, FOLLOW, &error.to_string()),
+            Err(error) => return not_called(seen, &error.to_string()),
         };
         match self.look(&handle, secrets).await {
             // An answer about another snapshot says nothing about this one.
@@ -124,11 +123,11 @@ impl Contents {
             Ok(_) => {
                 let why = format!(
                     "driver {} knows no snapshot {handle}; check spec.source.snapshotHandle",
-                    self.driver.name
+                    self.caller.driver.name
                 );
-                self.not_called(seen, FOLLOW, &why);
+                not_called(seen, &why);
             }
-            Err(error) => self.failed(seen, FOLLOW, &error, error.is_uncertain()),
+            Err(error) => self.caller.failed(seen, outcome(&error), FOLLOW, &error),
         }
     }
 
@@ -137,12 +136,13 @@ impl Contents {
         handle: &str,
         secrets: BTreeMap<String, String>,
     ) -> Result<Option<Snapshot>, CallError> {
+        let client = &self.caller.driver.client;
         if self.asks == Asks::Get {
             let request = v1::GetSnapshotRequest {
                 snapshot_id: handle.to_owned(),
                 secrets,
             };
-            return match self.driver.client.get_snapshot(request).await {
+            return match client.get_snapshot(request).await {
                 Err(error) if error.code == Code::NotFound => Ok(None),
                 answer => answer.map(Some),
             };
@@ -152,7 +152,7 @@ impl Contents {
             secrets,
             ..Default::default()
         };
-        let page = self.driver.client.list_snapshots(request).await?;
+        let page = client.list_snapshots(request).await?;
         Ok(page.entries.into_iter().find(|it| it.id == handle))
     }
 
@@ -164,73 +164,32 @@ impl Contents {
         let Some(handle) = content.handle().map(str::to_owned) else {
             return;
         };
+        let (caller, key) = (&self.caller, &content.meta.key);
         let reference = content.secret.as_deref();
-        let secrets = match self.secrets(&content, Operation::Delete, reference).await {
+        let read = caller.secrets_if_any(key, Operation::Delete, reference);
+        let secrets = match read.await {
             Ok(secrets) => secrets,
-            // Without it deletion would wait for ever (D6); the driver may not need it.
-            Err(error @ (SecretError::Missing(_) | SecretError::Unnamed)) => {
-                warn!(content = %content.meta.key.name, %error, "deletes without secrets");
-                BTreeMap::new()
-            }
-            Err(error) => {
-                let failure = not_called(DELETE, &error.to_string());
-                return self.fold_failure(seen, Outcome::DeleteFailed, failure);
+            Err(why) => {
+                return caller.not_called(seen, Outcome::DeleteFailed, DELETE, &why.to_string());
             }
         };
         let request = v1::DeleteSnapshotRequest {
             snapshot_id: handle.clone(),
             secrets,
         };
-        match self.driver.client.delete_snapshot(request).await {
+        match caller.driver.client.delete_snapshot(request).await {
             Ok(()) => {
-                info!(content = %content.meta.key.name, handle, "snapshot deleted on storage");
+                info!(content = %key.name, handle, "snapshot deleted on storage");
                 seen.memory.folded_deleted();
             }
-            Err(error) => {
-                self.distrust_secrets(&content, &error);
-                self.fold_failure(seen, Outcome::DeleteFailed, failure(DELETE, &error));
-            }
-        }
-    }
-
-    /// Secrets for one operation: read once, and again only when the driver turns them down.
-    async fn secrets(
-        &self,
-        content: &Content,
-        operation: Operation,
-        reference: Option<&SecretRef>,
-    ) -> Result<BTreeMap<String, String>, SecretError> {
-        let Some(reference) = reference else {
-            return Ok(BTreeMap::new());
-        };
-        let key = &content.meta.key;
-        if let Some(values) = self.secrets.recall(key).values(operation, reference) {
-            return Ok(values);
-        }
-        let values = secrets::read(&self.client, reference).await?;
-        let held = Held::new(operation, reference.clone(), values.clone());
-        self.secrets.keep(key, held);
-        Ok(values)
-    }
-
-    /// These codes may mean that a Secret was changed meanwhile.
-    fn distrust_secrets(&self, content: &Content, error: &CallError) {
-        if matches!(
-            error.code,
-            Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument
-        ) {
-            self.secrets.forget(&content.meta.key);
+            Err(error) => caller.failed(seen, Outcome::DeleteFailed, DELETE, &error),
         }
     }
 
     fn answered(&self, seen: &mut Sighting, snapshot: Snapshot) {
-        let nanos = snapshot
-            .creation_time
-            .and_then(|it| it.duration_since(UNIX_EPOCH).ok())
-            .and_then(|it| i64::try_from(it.as_nanos()).ok());
         let reply = Reply {
             handle: snapshot.id.into(),
-            creation_time: nanos,
+            creation_time: nanos(snapshot.creation_time),
             size: i64::try_from(snapshot.size_bytes).unwrap_or(i64::MAX),
             ready: snapshot.ready_to_use,
             group: snapshot.group_snapshot_id.map(Into::into),
@@ -241,55 +200,9 @@ impl Contents {
     fn fold_reply(&self, seen: &mut Sighting, reply: Reply) {
         let known = seen.memory.reply.is_some();
         if reply.creation_time.is_none() && !known {
-            info!(driver = %self.driver.name, handle = %reply.handle, "the driver does not say when the snapshot was cut; now is written");
+            info!(driver = %self.caller.driver.name, handle = %reply.handle, "the driver does not say when the snapshot was cut; now is written");
         }
-        seen.memory
-            .folded_reply(reply, self.clock.now(), self.clock.wall());
-    }
-
-    fn failed(&self, seen: &mut Sighting, what: &str, error: &CallError, uncertain: bool) {
-        if let Some(content) = seen.content.present() {
-            self.distrust_secrets(content, error);
-        }
-        let outcome = if uncertain {
-            Outcome::Uncertain
-        } else {
-            Outcome::Refused
-        };
-        self.fold_failure(seen, outcome, failure(what, error));
-    }
-
-    fn not_called(&self, seen: &mut Sighting, what: &str, why: &str) {
-        self.fold_failure(seen, Outcome::NotCalled, not_called(what, why));
-    }
-
-    fn fold_failure(&self, seen: &mut Sighting, outcome: Outcome, failure: CallFailure) {
-        warn!(driver = %self.driver.name, code = %failure.code, "{}: {}", failure.what, failure.message);
-        seen.memory.tried = seen.cause().map(Into::into);
-        seen.memory.folded_failure(
-            outcome,
-            failure,
-            self.clock.now(),
-            self.schedule,
-            rand::random(),
-        );
-    }
-}
-
-fn failure(what: &str, error: &CallError) -> CallFailure {
-    CallFailure {
-        what: what.into(),
-        code: format!("{:?}", error.code).into(),
-        message: error.message.as_str().into(),
-        busy: matches!(error.code, Code::Aborted | Code::ResourceExhausted),
-    }
-}
-
-fn not_called(what: &str, why: &str) -> CallFailure {
-    CallFailure {
-        what: what.into(),
-        code: "".into(),
-        message: why.into(),
-        busy: false,
+        let clock = self.caller.clock;
+        seen.memory.folded_reply(reply, clock.now(), clock.wall());
     }
 }
