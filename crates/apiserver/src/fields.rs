@@ -10,7 +10,7 @@ mod merge;
 mod place;
 mod set;
 
-pub(crate) use compare::{changes, owned};
+pub(crate) use compare::{Changes, changes, owned};
 pub(crate) use managers::{Conflict, Manager, Managers, Operation};
 pub(crate) use merge::{merged, pruned};
 pub(crate) use place::Place;

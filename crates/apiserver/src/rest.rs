@@ -15,6 +15,7 @@ mod expiry;
 mod form;
 mod grants;
 mod info;
+mod last_applied;
 mod list;
 mod present;
 mod query;

@@ -139,6 +139,29 @@ impl Managers {
         all
     }
 
+    /// Whether `manager` owns this field, and nobody else does.
+    pub(crate) fn owned_by_none_but(&self, manager: &Manager, path: &[String]) -> bool {
+        let mut owners = self.0.iter().filter(|entry| entry.fields.contains(path));
+        owners
+            .next()
+            .is_some_and(|entry| entry.manager.same(manager))
+            && owners.next().is_none()
+    }
+
+    /// The owners of one field as those of `path` in another kind of object, which is a view of
+    /// this one.
+    pub(crate) fn seen_as(&self, field: &[String], path: &[String], api_version: &str) -> Self {
+        let owners = self.0.iter().filter(|entry| entry.fields.contains(field));
+        let entries = owners.map(|entry| {
+            let mut seen = entry.clone();
+            api_version.clone_into(&mut seen.manager.api_version);
+            seen.fields = FieldSet::default();
+            seen.fields.insert(path);
+            seen
+        });
+        Self(entries.collect())
+    }
+
     /// The changed fields that others than `manager` own.
     pub(crate) fn conflicts(&self, manager: &Manager, changed: &FieldSet) -> Vec<Conflict> {
         let others = self.0.iter().filter(|entry| !entry.manager.same(manager));

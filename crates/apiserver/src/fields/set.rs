@@ -38,6 +38,15 @@ impl FieldSet {
         self.0.get(step).is_some_and(|step| step.member)
     }
 
+    /// Whether this very field is in the set.
+    pub(crate) fn contains(&self, path: &[String]) -> bool {
+        match path {
+            [] => false,
+            [last] => self.has(last),
+            [first, rest @ ..] => self.below(first).is_some_and(|below| below.contains(rest)),
+        }
+    }
+
     pub(crate) fn below(&self, step: &str) -> Option<&Self> {
         self.0.get(step).map(|step| &step.below)
     }

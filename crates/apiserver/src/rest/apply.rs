@@ -12,15 +12,17 @@ use serde_json::{Value, json};
 use super::query::{FieldValidation, WriteOptions, refuse};
 use super::shape::metadata_mut;
 use super::strategy::Part;
-use super::{Call, Reply, decode, now};
+use super::{Call, Reply, decode, last_applied, now};
 use crate::fields::{
     Conflict, FieldSet, Manager, Managers, Operation, Place, changes, merged, owned, pruned,
 };
 use crate::schema::error::FieldError;
 use crate::status::Failure;
 
-const TRIES: usize = 100;
+pub(super) const TRIES: usize = 100;
 const LONGEST_MANAGER: usize = 128;
+/// Who owns what was there before anybody kept account.
+const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
 /// Fields that are nobody's: the server sets them, or the path does.
 static NOBODYS: LazyLock<FieldSet> = LazyLock::new(|| {
@@ -46,9 +48,17 @@ static NOBODYS: LazyLock<FieldSet> = LazyLock::new(|| {
     set
 });
 
+/// What a client sent to be applied.
+pub(super) struct Applied {
+    pub options: WriteOptions,
+    /// As it was sent.
+    pub config: Value,
+    pub warnings: Vec<String>,
+}
+
 impl Call<'_> {
     /// Who writes: what the client calls itself, or the program it is.
-    fn manager(&self, operation: Operation) -> Manager {
+    pub(super) fn manager(&self, operation: Operation) -> Manager {
         let agent = self.headers.get(USER_AGENT);
         let agent = agent
             .and_then(|agent| agent.to_str().ok())
@@ -108,6 +118,10 @@ impl Call<'_> {
             let given = Managers::decode(given);
             if given.is_empty() { live } else { given }
         };
+        // Where nobody keeps account, an update does not begin to.
+        if managers.is_empty() {
+            return put(new, &managers);
+        }
         let schema = self.target.schema();
         let place = Place::root(self.target, schema.as_deref());
         let mut found = changes(place, Some(old), Some(new));
@@ -119,6 +133,20 @@ impl Call<'_> {
 
     /// Applies a configuration: what it says is set, what it no longer says goes.
     pub(super) async fn apply(&self, part: Part, bytes: &Bytes) -> Result<Reply, Failure> {
+        let applied = self.read_applied(bytes)?;
+        let (config, fields) = self.read_config(applied.config.clone())?;
+        for _ in 0..TRIES {
+            match self.apply_once(part, &applied, &config, &fields).await {
+                Ok(Some(reply)) => return Ok(reply.with_warnings(applied.warnings)),
+                Ok(None) => {}
+                Err(failure) => return Err(failure.with_warnings(applied.warnings)),
+            }
+        }
+        Err(Failure::modified(&self.target.about(&self.info.name)))
+    }
+
+    /// What the client sent to be applied.
+    pub(super) fn read_applied(&self, bytes: &Bytes) -> Result<Applied, Failure> {
         let options = WriteOptions::parse(self.query, "PatchOptions")?;
         if self.query.text("fieldManager").is_empty() {
             let error = FieldError::required("fieldManager", "is required for apply patch");
@@ -126,6 +154,7 @@ impl Call<'_> {
         }
         let decoded = decode::yaml(bytes)
             .map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))?;
+        let config = decoded.value;
         let twice: Vec<String> = decoded
             .duplicates
             .iter()
@@ -141,25 +170,21 @@ impl Call<'_> {
             FieldValidation::Warn => twice,
             FieldValidation::Strict | FieldValidation::Ignore => Vec::new(),
         };
-        let (config, fields) = self.read_config(decoded.value)?;
-        for _ in 0..TRIES {
-            match self.apply_once(part, &options, &config, &fields).await {
-                Ok(Some(reply)) => return Ok(reply.with_warnings(warnings)),
-                Ok(None) => {}
-                Err(failure) => return Err(failure.with_warnings(warnings)),
-            }
-        }
-        Err(Failure::modified(&self.target.about(&self.info.name)))
-    }
-
-    /// The applied object, fit for the pipeline, and all its fields.
-    fn read_config(&self, mut config: Value) -> Result<(Value, FieldSet), Failure> {
         if config["metadata"]
             .get("managedFields")
             .is_some_and(|list| !list.is_null())
         {
             return Err(Failure::bad_request("metadata.managedFields must be nil"));
         }
+        Ok(Applied {
+            options,
+            config,
+            warnings,
+        })
+    }
+
+    /// The applied object, fit for the pipeline, and all its fields.
+    fn read_config(&self, mut config: Value) -> Result<(Value, FieldSet), Failure> {
         self.check_type(&mut config)?;
         let schema = self.target.schema();
         let place = Place::root(self.target, schema.as_deref());
@@ -187,10 +212,11 @@ impl Call<'_> {
     async fn apply_once(
         &self,
         part: Part,
-        options: &WriteOptions,
+        applied: &Applied,
         config: &Value,
         fields: &FieldSet,
     ) -> Result<Option<Reply>, Failure> {
+        let options = &applied.options;
         let manager = self.manager(Operation::Apply);
         let mut stripped = fields.clone();
         self.strip(part, &mut stripped);
@@ -201,7 +227,9 @@ impl Call<'_> {
             self.check_absent(config)?;
             let mut managers = Managers::default();
             managers.set(&manager, stripped, &now());
-            let created = self.create_as(config.clone(), options.dry_run, Some(&managers));
+            let mut new = config.clone();
+            last_applied::renew(&manager.name, &mut new, &applied.config);
+            let created = self.create_as(new, options.dry_run, Some(&managers));
             return match created.await {
                 // Somebody was quicker; what they made is applied to.
                 Err(failure) if failure.is_exists() => Ok(None),
@@ -212,9 +240,13 @@ impl Call<'_> {
         let schema = self.target.schema();
         let place = Place::root(self.target, schema.as_deref());
         let before = Managers::decode(&old["metadata"]["managedFields"]);
-        let mut after = before.clone();
+        let mut after = if before.is_empty() {
+            self.before_first_apply(part, place, &old)
+        } else {
+            before.clone()
+        };
         after.set(&manager, fields.clone(), &now());
-        let new = pruned(
+        let mut new = pruned(
             place,
             &merged(place, &old, config),
             &before.last(&manager),
@@ -224,7 +256,15 @@ impl Call<'_> {
         let mut found = changes(place, Some(&old), Some(&new));
         self.strip(part, &mut found.set);
         self.strip(part, &mut found.removed);
-        let conflicts = after.conflicts(&manager, &found.set);
+        let version = self.target.api_version();
+        let mut contested = found.set.clone();
+        contested.subtract(&last_applied::inherited(
+            &manager.name,
+            place,
+            &version,
+            &old,
+        ));
+        let conflicts = after.conflicts(&manager, &contested);
         if !conflicts.is_empty() && !self.query.flag("force") {
             return Err(conflict(&conflicts));
         }
@@ -232,8 +272,23 @@ impl Call<'_> {
         if after.same_but_for_times(&before) {
             after = before;
         }
+        last_applied::renew(&manager.name, &mut new, &applied.config);
         self.write_once(part, options, &stored, &old, new, Some(&after))
             .await
+    }
+
+    /// The owner of all that is there, where nobody kept account.
+    fn before_first_apply(&self, part: Part, place: Place<'_>, live: &Value) -> Managers {
+        let mut found = changes(place, Some(&json!({"metadata": {}})), Some(live));
+        self.strip(part, &mut found.set);
+        let mut managers = Managers::default();
+        let manager = Manager {
+            name: BEFORE_FIRST_APPLY.into(),
+            subresource: String::new(),
+            ..self.manager(Operation::Update)
+        };
+        managers.update(&manager, &found, &now());
+        managers
     }
 
     /// Who names a version or a uid means an object that is there.
@@ -264,7 +319,8 @@ pub(super) fn put(object: &mut Value, managers: &Managers) {
     }
 }
 
-fn conflict(conflicts: &[Conflict]) -> Failure {
+/// Refuses an apply of fields that are others'.
+pub(super) fn conflict(conflicts: &[Conflict]) -> Failure {
     let message = match conflicts {
         [one] => format!(
             "Apply failed with 1 conflict: conflict with {}: {}",

@@ -73,7 +73,7 @@ impl Call<'_> {
     }
 
     /// Gives the object the place its path says, and refuses another one.
-    fn locate(&self, object: &mut Value) -> Result<(), Failure> {
+    pub(super) fn locate(&self, object: &mut Value) -> Result<(), Failure> {
         let metadata = metadata_mut(object);
         let namespace = text(metadata, "namespace");
         if self.target.resource.namespaced {

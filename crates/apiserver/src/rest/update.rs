@@ -82,7 +82,10 @@ impl Call<'_> {
             "application/strategic-merge-patch+json" if !self.target.custom() => {
                 PatchKind::Strategic
             }
-            "application/apply-patch+yaml" if self.info.subresource != "scale" => {
+            "application/apply-patch+yaml" if self.info.subresource == "scale" => {
+                return self.apply_scale(&bytes).await;
+            }
+            "application/apply-patch+yaml" => {
                 return self.apply(self.part(), &bytes).await;
             }
             _ if self.target.custom() => {
