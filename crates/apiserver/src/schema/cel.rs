@@ -3,6 +3,7 @@
 //! Does not know what a rule protects. Rules are bounded in length and nesting before they are parsed, since their author is not trusted.
 
 mod check;
+mod cost;
 mod eval;
 mod parse;
 #[cfg(test)]

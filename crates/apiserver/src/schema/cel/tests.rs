@@ -1,5 +1,7 @@
 //! Pins rules that CRDs of storage carry, one by one, and what a rule may not be.
 
+mod costs;
+
 use serde_json::{Value, json};
 
 use super::eval::Fault;
