@@ -47,6 +47,8 @@ pub(crate) struct Failure {
     reason: &'static str,
     message: String,
     details: Option<Map<String, Value>>,
+    /// Where a list that cannot go on as it began may go on nevertheless.
+    next: Option<String>,
     /// Answered as text, as a server without such a path does.
     pub plain: bool,
     /// What was noticed before it failed.
@@ -60,6 +62,7 @@ impl Failure {
             reason,
             message: message.into(),
             details: None,
+            next: None,
             plain: false,
             warnings: Vec::new(),
         }
@@ -210,6 +213,14 @@ impl Failure {
         Self::new(StatusCode::GONE, "Expired", message)
     }
 
+    /// The same of a list in pages, which may go on with another token, as of now.
+    pub(crate) fn expired_page(message: impl Into<String>, next: String) -> Self {
+        Self {
+            next: Some(next),
+            ..Self::expired(message)
+        }
+    }
+
     /// A resourceVersion that was never given.
     pub(crate) fn too_large_version(asked: u64, current: u64) -> Self {
         let message = format!("Too large resource version: {asked}, current: {current}");
@@ -258,6 +269,9 @@ impl Failure {
         });
         if !self.reason.is_empty() {
             status["reason"] = json!(self.reason);
+        }
+        if let Some(next) = &self.next {
+            status["metadata"]["continue"] = json!(next);
         }
         if let Some(details) = &self.details {
             status["details"] = Value::Object(details.clone());

@@ -21,13 +21,33 @@ use crate::store::Object;
 #[derive(Debug, Serialize, Deserialize)]
 struct Continue {
     v: String,
-    rv: u64,
+    /// As of when; [`LATEST`] is whatever there is now.
+    rv: i64,
     start: String,
 }
 
+impl Continue {
+    fn new(rv: i64, start: String) -> Self {
+        Self {
+            v: CONTINUE_VERSION.into(),
+            rv,
+            start,
+        }
+    }
+
+    fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(json!(self).to_string())
+    }
+}
+
 const CONTINUE_VERSION: &str = "meta.k8s.io/v1";
-const TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list \
-                       result. You must start a new list without the continue parameter.";
+const LATEST: i64 = -1;
+const TOO_OLD: &str = "The resourceVersion for the provided list is too old.";
+const PAGE_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent \
+    list result. You can start a new list without the continue parameter, or use the continue \
+    token in this response to retrieve the remainder of the results. Continuing with the provided \
+    token results in an inconsistent list - objects that were created, modified, or deleted \
+    between the time the first chunk was returned and now may show up in the list.";
 
 /// A page: the objects, as of when, and what follows.
 struct Page {
@@ -107,17 +127,12 @@ impl Call<'_> {
                     .last()
                     .map(|object| object.key.to_string())
                     .unwrap_or_default();
-                let token = Continue {
-                    v: CONTINUE_VERSION.into(),
-                    rv,
-                    start,
-                };
-                let json = json!(token).to_string();
+                let token = Continue::new(i64::try_from(rv).unwrap_or(LATEST), start);
                 let remaining = selection.selects_all().then_some(total - at - 1);
                 return Ok(Page {
                     rv,
                     objects: chosen,
-                    next: Some(URL_SAFE_NO_PAD.encode(json)),
+                    next: Some(token.encode()),
                     remaining,
                 });
             }
@@ -140,10 +155,19 @@ impl Call<'_> {
         check_match(asked, matching, token)?;
         if !token.is_empty() {
             let token = parse_token(token)?;
+            let Ok(rv) = u64::try_from(token.rv) else {
+                let listing = store.list(self.bucket(), &prefix);
+                let rest = listing.objects.into_iter();
+                let rest = rest.filter(|object| *object.key > *token.start);
+                return Ok((listing.rv, rest.collect()));
+            };
             let objects = store
-                .list_at(self.bucket(), &prefix, &token.start, token.rv)
-                .map_err(|_| Failure::expired(TOO_OLD))?;
-            return Ok((token.rv, objects));
+                .list_at(self.bucket(), &prefix, &token.start, rv)
+                .map_err(|_| {
+                    let next = Continue::new(LATEST, token.start.clone()).encode();
+                    Failure::expired_page(PAGE_TOO_OLD, next)
+                })?;
+            return Ok((rv, objects));
         }
         let asked = self.check_version("resourceVersion")?;
         // Without a match, a limited list at a resourceVersion is exact, as it always was.
@@ -151,12 +175,7 @@ impl Call<'_> {
         if let Some(rv) = asked.filter(|rv| exact && *rv > 0) {
             let objects = store
                 .list_at(self.bucket(), &prefix, "", rv)
-                .map_err(|expired| {
-                    Failure::expired(format!(
-                        "too old resource version: {rv} ({})",
-                        expired.oldest
-                    ))
-                })?;
+                .map_err(|_| Failure::expired(TOO_OLD))?;
             return Ok((rv, objects));
         }
         let listing = store.list(self.bucket(), &prefix);
@@ -202,10 +221,14 @@ fn parse_token(token: &str) -> Result<Continue, Failure> {
         .decode(token.trim_end_matches('='))
         .map_err(|why| invalid(&why))?;
     let token: Continue = serde_json::from_slice(&json).map_err(|why| invalid(&why))?;
-    if token.v == CONTINUE_VERSION {
-        Ok(token)
-    } else {
-        Err(invalid(&"it is of another server"))
+    match &token {
+        Continue { v, .. } if v != CONTINUE_VERSION => Err(invalid(&format!(
+            "server does not recognize this encoded version {v:?}"
+        ))),
+        Continue { rv: 0, .. } => Err(invalid(&format!(
+            "incorrect encoded start resourceVersion (version {CONTINUE_VERSION})"
+        ))),
+        _ => Ok(token),
     }
 }
 

@@ -97,6 +97,69 @@ async fn pages_show_one_moment() {
         .await
         .expect(410);
     assert_eq!(expired["reason"], "Expired");
+    let message = expired["message"].as_str().unwrap();
+    assert!(
+        message.contains("or use the continue token in this response"),
+        "{message}"
+    );
+    // What is left is shown as it is now, and says so by its resourceVersion.
+    world.post(MAPS, config_map("dd")).await.expect(201);
+    world.post(MAPS, config_map("f")).await.expect(201);
+    let token = expired["metadata"]["continue"].as_str().unwrap();
+    let rest = format!("{MAPS}?limit=2&continue={token}");
+    let rest = world.get(&rest).await.expect(200);
+    assert_eq!(names(&rest), ["dd", "e"]);
+    assert_ne!(
+        rest["metadata"]["resourceVersion"],
+        first["metadata"]["resourceVersion"]
+    );
+    let token = rest["metadata"]["continue"].as_str().unwrap();
+    world.post(MAPS, config_map("g")).await.expect(201);
+    let last = format!("{MAPS}?limit=2&continue={token}");
+    assert_eq!(
+        names(&world.get(&last).await.expect(200)),
+        ["f"],
+        "one moment again"
+    );
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_gone() {
+    let world = World::new();
+    let a = world.post(MAPS, config_map("a")).await.expect(201);
+    let rv = a["metadata"]["resourceVersion"].as_str().unwrap();
+    let world = world.restart();
+    world.post(MAPS, config_map("b")).await.expect(201);
+    let old = rv.parse::<u64>().unwrap() - 1;
+    let exact = format!("{MAPS}?resourceVersion={old}&resourceVersionMatch=Exact");
+    assert_eq!(
+        world.get(&exact).await.expect(410),
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "The resourceVersion for the provided list is too old.",
+            "reason": "Expired", "code": 410})
+    );
+    for (token, why) in [
+        (
+            r#"{"v":"meta.k8s.io/v2","rv":1,"start":"a"}"#,
+            "encoded version \"meta.k8s.io/v2\"",
+        ),
+        (
+            r#"{"v":"meta.k8s.io/v1","rv":0,"start":"a"}"#,
+            "encoded start resourceVersion",
+        ),
+    ] {
+        let token = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, token);
+        let refused = world
+            .get(&format!("{MAPS}?continue={token}"))
+            .await
+            .expect(400);
+        let message = refused["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("continue key is not valid: "),
+            "{message}"
+        );
+        assert!(message.contains(why), "{message}");
+    }
 }
 
 #[tokio::test]
