@@ -47,6 +47,41 @@ impl Ord for Quantity {
 }
 
 impl Quantity {
+    pub(crate) const ZERO: Self = Self {
+        nanos: 0,
+        form: Form::Decimal,
+    };
+
+    /// So many.
+    pub(crate) fn whole(number: usize) -> Self {
+        let number = i128::try_from(number).unwrap_or(MOST);
+        Self {
+            nanos: number.saturating_mul(NANO).min(MOST),
+            form: Form::Decimal,
+        }
+    }
+
+    /// The sum, printed as the first is, if there is any.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let form = if self.is_zero() {
+            other.form
+        } else {
+            self.form
+        };
+        Self {
+            nanos: self.nanos.saturating_add(other.nanos).min(MOST),
+            form,
+        }
+    }
+
+    /// The difference, which may be negative.
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            nanos: self.nanos.saturating_sub(other.nanos),
+            form: self.form,
+        }
+    }
+
     /// Reads a quantity; `None` if the text is none.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (negative, rest) = match text.as_bytes().first()? {

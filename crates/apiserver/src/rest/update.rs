@@ -183,6 +183,7 @@ impl Call<'_> {
         if options.dry_run {
             return present::value(self, StatusCode::OK, &new).map(Some);
         }
+        let _room = self.quota(&new, Some(old)).await?;
         match self.store_changed(stored, &new).await {
             Ok(reply) => reply.map(Some),
             Err(WriteError::Changed | WriteError::Missing | WriteError::Exists) => Ok(None),

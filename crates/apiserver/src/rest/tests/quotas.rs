@@ -1,4 +1,4 @@
-//! Quotas by count, and the end of old events.
+//! Quotas by count and by storage, and the end of old events.
 
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -79,6 +79,77 @@ async fn claims_are_counted_by_class() {
         used(&world).await,
         json!({ gold: "1", "persistentvolumeclaims": "2" })
     );
+}
+
+#[tokio::test]
+async fn the_storage_that_claims_ask_for_is_added_up() {
+    let world = World::new();
+    let gold = "gold.storageclass.storage.k8s.io/requests.storage";
+    limit(
+        &world,
+        json!({ gold: "3Gi", "requests.storage": "10Gi", "requests.cpu": "1" }),
+    )
+    .await;
+    let claim = |name: &str, class: &str, size: &str| {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+            "spec": {"storageClassName": class, "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": size}}}})
+    };
+    assert_eq!(
+        used(&world).await,
+        json!({ gold: "0", "requests.storage": "0" })
+    );
+    world
+        .post(CLAIMS, claim("a", "gold", "2Gi"))
+        .await
+        .expect(201);
+    world
+        .post(CLAIMS, claim("b", "tin", "512Mi"))
+        .await
+        .expect(201);
+    assert_eq!(
+        used(&world).await,
+        json!({ gold: "2Gi", "requests.storage": "2560Mi" })
+    );
+    let refused = world
+        .post(CLAIMS, claim("c", "gold", "1025Mi"))
+        .await
+        .expect(403);
+    assert_eq!(
+        refused["message"],
+        format!(
+            "persistentvolumeclaims \"c\" is forbidden: exceeded quota: q, requested: \
+             {gold}=1025Mi, used: {gold}=2Gi, limited: {gold}=3Gi"
+        )
+    );
+    let refused = world
+        .post(CLAIMS, claim("c", "tin", "8Gi"))
+        .await
+        .expect(403);
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("limited: requests.storage=10Gi"),
+        "{message}"
+    );
+    let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "2Gi"}}});
+    let a = format!("{CLAIMS}/a");
+    world.merge(&format!("{a}/status"), bound).await.expect(200);
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": "gold"}, "provisioner": "p", "allowVolumeExpansion": true});
+    world
+        .post("/apis/storage.k8s.io/v1/storageclasses", class)
+        .await
+        .expect(201);
+    let grown = |size: &str| json!({"spec": {"resources": {"requests": {"storage": size}}}});
+    let refused = world.merge(&a, grown("4Gi")).await.expect(403);
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.contains(&format!("requested: {gold}=2Gi")),
+        "{message}"
+    );
+    world.merge(&a, grown("3Gi")).await.expect(200);
+    assert_eq!(used(&world).await[gold], "3Gi");
+    world.delete(&a).await.expect(200);
 }
 
 #[tokio::test]
