@@ -2,13 +2,15 @@
 //!
 //! Does not know single resources; the catalog does.
 
+use std::fmt::Write as _;
+
 use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::auth::ISSUER;
 use crate::registry::{Catalog, Resource, Target, api_resources, subresource_shape};
-use crate::rest::{Api, Form, Reply, RequestInfo, negotiate};
+use crate::rest::{Api, Form, Query, Reply, RequestInfo, negotiate};
 use crate::status::Failure;
 
 mod openapi;
@@ -41,7 +43,7 @@ pub(crate) fn serve(
         ["apis", group] => one_group(catalog, group),
         ["apis", group, version] => resource_list(catalog, group, version),
         ["version"] => Ok(Reply::json(StatusCode::OK, &version())),
-        ["healthz" | "livez" | "readyz", ..] => Ok(Reply::text(StatusCode::OK, "ok")),
+        ["healthz" | "livez" | "readyz", ..] => health(api, parts, &path),
         ["metrics"] => metrics(api),
         ["openapi", rest @ ..] => openapi::serve(api, catalog, parts, rest),
         [".well-known", "openid-configuration"] => Ok(Reply::json(StatusCode::OK, &issuer())),
@@ -52,6 +54,44 @@ pub(crate) fn serve(
         [] => Ok(Reply::json(StatusCode::OK, &paths(catalog))),
         _ => Err(Failure::no_such_page()),
     }
+}
+
+/// `/readyz`, `/readyz?verbose` and `/readyz/ping`.
+fn health(api: &Api, parts: &Parts, path: &[&str]) -> Result<Reply, Failure> {
+    let checks = [("ping", true), ("store", api.store.is_writable())];
+    let asked = match path {
+        [_] => checks.to_vec(),
+        [_, name] => checks
+            .into_iter()
+            .filter(|(check, _)| check == name)
+            .collect(),
+        _ => Vec::new(),
+    };
+    if asked.is_empty() {
+        return Err(Failure::no_such_page());
+    }
+    let well = asked.iter().all(|(_, well)| *well);
+    let verbose = Query::parse(parts.uri.query().unwrap_or_default()).flag("verbose");
+    if well && !verbose {
+        return Ok(Reply::text(StatusCode::OK, "ok"));
+    }
+    let mut text: String = asked
+        .iter()
+        .map(|(check, well)| {
+            if *well {
+                format!("[+]{check} ok\n")
+            } else {
+                format!("[-]{check} failed\n")
+            }
+        })
+        .collect();
+    let (code, outcome) = if well {
+        (StatusCode::OK, "passed")
+    } else {
+        (StatusCode::INTERNAL_SERVER_ERROR, "failed")
+    };
+    let _ = writeln!(text, "{} check {outcome}", path[0]);
+    Ok(Reply::text(code, text))
 }
 
 fn either(

@@ -17,6 +17,7 @@ mod grants;
 mod info;
 mod last_applied;
 mod list;
+mod pods;
 mod present;
 mod query;
 mod quota;
@@ -301,6 +302,8 @@ impl Call<'_> {
             ("create", "token") => self.create_token(&body::read(body).await?),
             ("get", "" | "status") => self.get().await,
             ("get", "scale") => self.get_scale().await,
+            ("get", "log") => self.pod_log(),
+            ("get" | "create", "exec") => self.pod_exec(),
             ("list", "") => self.list().await,
             ("watch", "") => crate::watch::serve(self),
             ("create", "") if self.info.name.is_empty() => {

@@ -12,7 +12,7 @@ use super::{Resource, Version, bucket};
 use crate::builtin::{Builtin, builtins};
 
 /// Subresources that are served; the others of the table are not offered.
-const SERVED: [&str; 4] = ["finalize", "scale", "status", "token"];
+const SERVED: [&str; 6] = ["exec", "finalize", "log", "scale", "status", "token"];
 
 pub(crate) fn resources() -> Vec<Resource> {
     let offered = |builtin: &&Builtin| {

@@ -123,7 +123,13 @@ impl Call<'_> {
             return Err(Failure::bad_request("no namespace on request"));
         }
         let Granted { rules, problems } = self.api.access.authorizer.granted(self.user, namespace);
-        let documents: Vec<Value> = rules.iter().map(Rule::document).collect();
+        let mut documents: Vec<Value> = Vec::new();
+        for document in rules.iter().map(Rule::document) {
+            // Several bindings often grant the same.
+            if !documents.contains(&document) {
+                documents.push(document);
+            }
+        }
         let (paths, resources): (Vec<&Value>, Vec<&Value>) = documents
             .iter()
             .partition(|rule| rule.get("nonResourceURLs").is_some());

@@ -99,6 +99,10 @@ impl Queue {
         })
     }
 
+    pub(super) fn is_alive(&self) -> bool {
+        self.ended.has_changed().is_ok()
+    }
+
     /// Returns once the committer has ended, by itself.
     pub(super) async fn ended(&self) {
         let mut ended = self.ended.clone();

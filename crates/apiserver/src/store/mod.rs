@@ -207,6 +207,11 @@ impl Store {
         })
     }
 
+    /// Whether the writer lives. A disk that is full does not end it.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.queue.is_alive()
+    }
+
     /// Returns only if the writer died: nothing can be written any more.
     pub(crate) async fn ended(&self) {
         self.queue.ended().await;

@@ -433,3 +433,46 @@ async fn a_refused_body_is_read_to_its_end() {
         .await
         .expect("else the connection could not carry the next request");
 }
+
+#[tokio::test]
+async fn a_pod_that_is_nowhere_has_no_log_and_runs_no_commands() {
+    let world = World::new();
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    world.post(pods, pod.clone()).await.expect(201);
+    assert_eq!(world.get(&format!("{pods}/p/log")).await.expect(200), "");
+    world.get(&format!("{pods}/q/log")).await.expect(404);
+    let refused = world
+        .post(&format!("{pods}/p/exec?command=ls"), json!({}))
+        .await;
+    assert_eq!(
+        refused.expect(400)["message"],
+        "pod p does not have a host assigned"
+    );
+    let mut placed = pod;
+    placed["metadata"]["name"] = json!("q");
+    placed["spec"]["nodeName"] = json!("n");
+    world.post(pods, placed).await.expect(201);
+    let refused = world.get(&format!("{pods}/q/log")).await.expect(501);
+    assert_eq!(
+        refused["message"],
+        "pod q is on node n, and this server does not reach into nodes: ask there"
+    );
+}
+
+#[tokio::test]
+async fn health_tells_each_check_when_asked() {
+    let world = World::new();
+    for (path, said) in [
+        ("/readyz", "ok"),
+        ("/livez/ping", "ok"),
+        (
+            "/healthz?verbose",
+            "[+]ping ok\n[+]store ok\nhealthz check passed\n",
+        ),
+    ] {
+        assert_eq!(world.get(path).await.expect(200), said);
+    }
+    world.get("/readyz/nothing").await.expect(404);
+}
