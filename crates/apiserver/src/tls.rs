@@ -9,21 +9,24 @@ mod stalled;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{PeerCertificate, PeerVerifier};
 use crate::body::{self, Body, Impatient};
 use crate::pki::{self, Pki};
+use handshake::MANY_AT_ONCE;
 use stalled::Stalled;
 
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
@@ -35,6 +38,15 @@ const BODY_PATIENCE: Duration = Duration::from_secs(30);
 const WHOLE_BODY_PATIENCE: Duration = Duration::from_secs(60);
 /// How long requests under way may take to end after shutdown was asked for.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(700);
+/// A connection that carries many requests is asked so often whether anybody is still there.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_PATIENCE: Duration = Duration::from_secs(20);
+/// Requests under way over one connection; what Kubernetes allows.
+const STREAMS: u32 = 250;
+/// For all headers of a request; tokens and long field selectors are in them.
+const HEAD_BYTES: u32 = 64 << 10;
+/// What waits to be sent for one request.
+const SEND_BYTES: usize = 64 << 10;
 /// How long to wait before accepting again when the process has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -144,26 +156,91 @@ async fn connection<A: Answer>(entrance: Arc<Entrance<A>>, stream: TcpStream) {
         .1
         .peer_certificates()
         .map(|chain| entrance.tls.verifier.judge(chain, pki::now()));
-    let service = service_fn(|request| request_of(&entrance, peer.clone(), request));
-    let http = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut http = std::pin::pin!(http);
-    let ended = tokio::select! {
-        ended = &mut http => ended,
-        () = entrance.shutdown.cancelled() => {
-            http.as_mut().graceful_shutdown();
-            http.await
-        }
+    let many = stream.get_ref().1.alpn_protocol() == Some(MANY_AT_ONCE);
+    let ended = if many {
+        many_at_once(entrance, peer, stream).await
+    } else {
+        one_by_one(entrance, peer, stream).await
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended early");
     }
 }
 
+type Stream = TlsStream<Stalled<TcpStream>>;
+
+/// HTTP/1.1.
+async fn one_by_one<A: Answer>(
+    entrance: Arc<Entrance<A>>,
+    peer: Option<PeerCertificate>,
+    stream: Stream,
+) -> hyper::Result<()> {
+    let service = {
+        let entrance = Arc::clone(&entrance);
+        service_fn(move |request| request_of(Arc::clone(&entrance), peer.clone(), request))
+    };
+    let http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut http = std::pin::pin!(http);
+    tokio::select! {
+        ended = &mut http => ended,
+        () = entrance.shutdown.cancelled() => {
+            http.as_mut().graceful_shutdown();
+            http.await
+        }
+    }
+}
+
+/// HTTP/2: all watches of a client go over one connection.
+async fn many_at_once<A: Answer>(
+    entrance: Arc<Entrance<A>>,
+    peer: Option<PeerCertificate>,
+    stream: Stream,
+) -> hyper::Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = {
+        let (entrance, asked) = (Arc::clone(&entrance), Arc::clone(&asked));
+        service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
+            request_of(Arc::clone(&entrance), peer.clone(), request)
+        })
+    };
+    let http = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_PATIENCE)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_BYTES)
+        .max_send_buf_size(SEND_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut http = std::pin::pin!(http);
+    // A client that never asks anything, or never speaks at all, is not waited for.
+    let first = tokio::time::sleep(HEAD_PATIENCE);
+    tokio::select! {
+        ended = &mut http => return ended,
+        () = entrance.shutdown.cancelled() => {
+            http.as_mut().graceful_shutdown();
+            return http.await;
+        }
+        () = first => {}
+    }
+    if !asked.load(Ordering::Relaxed) {
+        tracing::debug!("nothing was asked over a connection");
+        return Ok(());
+    }
+    tokio::select! {
+        ended = &mut http => ended,
+        () = entrance.shutdown.cancelled() => {
+            http.as_mut().graceful_shutdown();
+            http.await
+        }
+    }
+}
+
 async fn request_of<A: Answer>(
-    entrance: &Entrance<A>,
+    entrance: Arc<Entrance<A>>,
     peer: Option<PeerCertificate>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {

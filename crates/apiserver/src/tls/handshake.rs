@@ -15,6 +15,10 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use crate::auth::PeerVerifier;
 use crate::pki::{self, Pki};
 
+/// HTTP/2, by the name that it has in a handshake.
+pub(super) const MANY_AT_ONCE: &[u8] = b"h2";
+const ONE_BY_ONE: &[u8] = b"http/1.1";
+
 pub(super) fn config(
     pki: Arc<Pki>,
     verifier: &PeerVerifier,
@@ -24,7 +28,7 @@ pub(super) fn config(
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_client_cert_verifier(Arc::new(AnyHolder(verifier.clone())))
         .with_cert_resolver(Arc::new(Serving(pki)));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![MANY_AT_ONCE.to_vec(), ONE_BY_ONE.to_vec()];
     Ok(config)
 }
 

@@ -6,13 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::*;
 use crate::pki::ClientCertificate;
@@ -47,6 +48,19 @@ impl Served {
     }
 
     async fn connect(&self, certificate: Option<&ClientCertificate>) -> Sender {
+        let stream = self.shake_hands(certificate, &[]).await;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .expect("HTTP");
+        tokio::spawn(connection);
+        sender
+    }
+
+    async fn shake_hands(
+        &self,
+        certificate: Option<&ClientCertificate>,
+        protocols: &[&str],
+    ) -> TlsStream<TcpStream> {
         let mut roots = rustls::RootCertStore::empty();
         roots
             .add(self.sandbox.server.inner.pki.ca().clone())
@@ -56,7 +70,7 @@ impl Served {
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(roots);
-        let config = match certificate {
+        let mut config = match certificate {
             None => config.with_no_client_auth(),
             Some(shown) => {
                 let key = PrivateKeyDer::from_pem_slice(shown.key_pem.as_bytes()).expect("key");
@@ -66,18 +80,17 @@ impl Served {
                     .expect("client certificate")
             }
         };
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         let stream = TcpStream::connect(self.address).await.expect("connected");
         let name = ServerName::try_from("127.0.0.1").expect("name");
         let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector
+        connector
             .connect(name, stream)
             .await
-            .expect("TLS handshake");
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .expect("HTTP");
-        tokio::spawn(connection);
-        sender
+            .expect("TLS handshake")
     }
 
     async fn get(
@@ -307,4 +320,66 @@ async fn a_request_is_made_as_somebody_else_only_if_that_is_allowed() {
     assert_eq!(message, refusal);
     let (code, _) = ask(&jane, "impersonate-group", "system:masters").await;
     assert_eq!(code, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn many_watches_share_one_connection() {
+    let served = served().await;
+    let admin = &served.sandbox.server.inner.admin;
+    let stream = served.shake_hands(Some(admin), &["h2", "http/1.1"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let io = TokioIo::new(stream);
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), io)
+            .await
+            .expect("HTTP/2");
+    tokio::spawn(connection);
+    let ask = async |path: &str| {
+        let uri = format!("https://{}{path}", served.address);
+        let request = Request::get(uri).body(Empty::new()).expect("request");
+        let answer = sender.clone().send_request(request).await.expect("answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.into_body()
+    };
+    let mut watches = Vec::new();
+    for _ in 0..200 {
+        watches.push(ask("/api/v1/nodes?watch=1").await);
+    }
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}});
+    served.sandbox.create("/api/v1/nodes", node).await;
+    for watch in &mut watches {
+        let frame = watch
+            .frame()
+            .await
+            .expect("an event")
+            .expect("of the watch");
+        let line = frame.into_data().expect("data");
+        let event: Value = serde_json::from_slice(&line).expect("JSON");
+        assert_eq!(
+            (&event["type"], &event["object"]["metadata"]["name"]),
+            (&json!("ADDED"), &json!("n"))
+        );
+    }
+    let read = ask("/api/v1/nodes/n").await.collect().await.expect("body");
+    assert!(!read.to_bytes().is_empty(), "beside the watches");
+    served.shutdown.cancel();
+    for watch in watches {
+        watch.collect().await.expect("ends without an error");
+    }
+    served.serving.await.expect("served");
+}
+
+#[tokio::test]
+async fn a_connection_over_which_nothing_is_asked_is_cut_off() {
+    let served = served().await;
+    let mut silent = served.shake_hands(None, &["h2"]).await;
+    // From here on nothing arrives any more, so that only time passes.
+    tokio::time::pause();
+    let mut said = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(600), silent.read_to_end(&mut said));
+    let end = end.await.expect("does not last");
+    assert!(
+        end.as_ref().is_ok_and(|bytes| *bytes < 1000)
+            || end.is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+    );
 }
