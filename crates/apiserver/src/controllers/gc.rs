@@ -33,7 +33,12 @@ struct Collector {
 #[derive(Debug)]
 enum Asked {
     ToWrite,
-    ForOwner { owner: Uid, place: Place },
+    ForOwner {
+        owner: Uid,
+        place: Place,
+        /// Of the object that names it.
+        namespace: String,
+    },
 }
 
 /// Collects garbage until `stop`.
@@ -107,7 +112,17 @@ impl Controller for Collector {
                 let place = Arc::clone(place);
                 let path = resource.path_in(&node.namespace);
                 let call = Call::get(format!("{path}/{}", reference.name));
-                return Some((Asked::ForOwner { owner, place }, call.into()));
+                let namespace = if resource.namespaced {
+                    node.namespace.clone()
+                } else {
+                    String::new()
+                };
+                let asked = Asked::ForOwner {
+                    owner,
+                    place,
+                    namespace,
+                };
+                return Some((asked, call.into()));
             }
             Step::Delete { foreground } => {
                 let policy = if foreground {
@@ -142,13 +157,26 @@ impl Controller for Collector {
 
     fn fold(&mut self, _key: &Uid, asked: Asked, reply: &Reply, out: &mut Outbox<Uid>) -> bool {
         match (asked, reply) {
-            (Asked::ForOwner { owner, place }, Ok(object)) => {
+            (
+                Asked::ForOwner {
+                    owner,
+                    place,
+                    namespace,
+                },
+                Ok(object),
+            ) => {
                 let there = uid(object) == &*owner;
-                self.graph.looked_up(owner, there.then_some(place));
+                self.graph
+                    .looked_up(owner, &namespace, there.then_some(place));
                 true
             }
-            (Asked::ForOwner { owner, .. }, Err(error)) if error.is_not_found() => {
-                self.graph.looked_up(owner, None);
+            (
+                Asked::ForOwner {
+                    owner, namespace, ..
+                },
+                Err(error),
+            ) if error.is_not_found() => {
+                self.graph.looked_up(owner, &namespace, None);
                 true
             }
             (Asked::ToWrite, Ok(object)) => {

@@ -15,6 +15,15 @@ pub(super) const ORPHAN: &str = "orphan";
 pub(super) type Uid = Arc<str>;
 /// Path of the collection that an object is in.
 pub(super) type Place = Arc<str>;
+/// Empty for what is in none.
+type Namespace = Arc<str>;
+
+/// Where an object is.
+#[derive(Debug, Clone)]
+pub(super) struct Home {
+    pub(super) place: Place,
+    pub(super) namespace: Namespace,
+}
 
 /// An object that has owners, or whose own deletion waits for its dependents.
 #[derive(Debug)]
@@ -102,11 +111,16 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     /// Every object there is, and where.
-    alive: HashMap<Uid, Place>,
+    alive: HashMap<Uid, Home>,
+    /// Each name once.
+    namespaces: HashSet<Namespace>,
     nodes: HashMap<Uid, Node>,
     dependents: HashMap<Uid, BTreeSet<Uid>>,
     /// Owners that the server says are gone, for as long as an object names them.
     gone: HashSet<Uid>,
+    /// Owners that the server says are not where an object of this namespace could have them. They
+    /// may be elsewhere: an owner is in the same namespace, or in none.
+    absent: HashSet<(Uid, Namespace)>,
 }
 
 impl Graph {
@@ -130,7 +144,13 @@ impl Graph {
         }
         let mut touched = self.unlink(&uid);
         self.gone.remove(&uid);
-        self.alive.insert(Arc::clone(&uid), Arc::clone(place));
+        let home = Home {
+            place: Arc::clone(place),
+            namespace: self.intern(namespace(object)),
+        };
+        self.absent
+            .remove(&(Arc::clone(&uid), Arc::clone(&home.namespace)));
+        self.alive.insert(Arc::clone(&uid), home);
         if let Some(node) = Node::project(place, object) {
             for owner in &node.owners {
                 let dependents = self.dependents.entry(Arc::clone(&owner.uid)).or_default();
@@ -143,6 +163,15 @@ impl Graph {
             self.nodes.insert(uid, node);
         }
         touched
+    }
+
+    fn intern(&mut self, namespace: &str) -> Namespace {
+        if let Some(known) = self.namespaces.get(namespace) {
+            return Arc::clone(known);
+        }
+        let new: Namespace = namespace.into();
+        self.namespaces.insert(Arc::clone(&new));
+        new
     }
 
     /// Forgets an object that is gone; gives the uids that it matters to.
@@ -159,19 +188,20 @@ impl Graph {
 
     /// Objects of a place that are not in `uids`.
     pub(super) fn others(&self, place: &Place, uids: &HashSet<String>) -> Vec<Uid> {
-        let there = self.alive.iter().filter(|(_, other)| *other == place);
+        let there = self.alive.iter().filter(|(_, home)| home.place == *place);
         let gone = there.filter(|(uid, _)| !uids.contains(&***uid));
         gone.map(|(uid, _)| Arc::clone(uid)).collect()
     }
 
-    /// The server answered whether the owner is there, at `place`.
-    pub(super) fn looked_up(&mut self, owner: Uid, place: Option<Place>) {
-        match place {
+    /// The server answered whether the owner is where an object of `namespace` can have it.
+    pub(super) fn looked_up(&mut self, owner: Uid, namespace: &str, found: Option<Place>) {
+        let namespace = self.intern(namespace);
+        match found {
             Some(place) => {
-                self.alive.insert(owner, place);
+                self.alive.insert(owner, Home { place, namespace });
             }
             None => {
-                self.gone.insert(owner);
+                self.absent.insert((owner, namespace));
             }
         }
     }
@@ -189,6 +219,7 @@ impl Graph {
                     if dependents.is_empty() {
                         self.dependents.remove(owner);
                         self.gone.remove(owner);
+                        self.absent.retain(|(absent, _)| absent != owner);
                     }
                 }
             })
@@ -230,6 +261,22 @@ impl Graph {
         self.decide_by_owners(uid, node, known)
     }
 
+    /// The owner is there, in the object's own namespace or in none.
+    fn reaches(&self, node: &Node, owner: &Owner) -> bool {
+        self.alive
+            .get(&owner.uid)
+            .is_some_and(|home| home.namespace.is_empty() || *home.namespace == *node.namespace)
+    }
+
+    fn is_gone(&self, node: &Node, owner: &Owner) -> bool {
+        let absent_in = |namespace: &str| {
+            let known = self.namespaces.get(namespace);
+            let owner = known.map(|namespace| (Arc::clone(&owner.uid), Arc::clone(namespace)));
+            owner.is_some_and(|owner| self.absent.contains(&owner))
+        };
+        self.gone.contains(&owner.uid) || absent_in(&node.namespace) || absent_in("")
+    }
+
     fn decide_by_owners(
         &self,
         uid: &str,
@@ -238,16 +285,17 @@ impl Graph {
     ) -> Step {
         let (mut keeps, mut ending, mut lost) = (false, false, Vec::new());
         for owner in &node.owners {
-            if self.gone.contains(&owner.uid) {
+            if self.reaches(node, owner) {
+                let owning = self.nodes.get(&owner.uid);
+                if owning.is_some_and(|owning| owning.ends(FOREGROUND)) {
+                    ending = true;
+                    lost.push(Arc::clone(&owner.uid));
+                } else {
+                    keeps = true;
+                }
+            } else if self.is_gone(node, owner) {
                 lost.push(Arc::clone(&owner.uid));
-            } else if self
-                .nodes
-                .get(&owner.uid)
-                .is_some_and(|owner| owner.ends(FOREGROUND))
-            {
-                ending = true;
-                lost.push(Arc::clone(&owner.uid));
-            } else if self.alive.contains_key(&owner.uid) || !known(node, owner) {
+            } else if !known(node, owner) {
                 keeps = true;
             } else {
                 return Step::LookUp(Arc::clone(&owner.uid));
@@ -317,11 +365,45 @@ mod tests {
         let mut world = World::new();
         world.put("child", &["a"], &json!({}));
         assert_eq!(world.decide("child"), Step::LookUp("a".into()));
-        world.0.looked_up("a".into(), Some("/any".into()));
+        world.0.looked_up("a".into(), "", Some("/any".into()));
         assert_eq!(world.decide("child"), Step::Rest);
         world.put("other", &["b"], &json!({}));
-        world.0.looked_up("b".into(), None);
+        world.0.looked_up("b".into(), "", None);
         assert_eq!(world.decide("other"), Step::Delete { foreground: false });
+    }
+
+    #[test]
+    fn an_owner_in_another_namespace_is_none_but_owns_what_is_in_its_own() {
+        let mut world = World::new();
+        let within = |namespace: &str| json!({ "namespace": namespace });
+        world.put("foreign", &["a"], &within("y"));
+        world.put("child", &["a"], &within("x"));
+        assert_eq!(world.decide("foreign"), Step::LookUp("a".into()));
+        world.0.looked_up("a".into(), "y", None);
+        // What is so for one namespace says nothing of the other, in whatever order news come.
+        assert_eq!(world.decide("foreign"), Step::Delete { foreground: false });
+        assert_eq!(world.decide("child"), Step::LookUp("a".into()));
+        world.put("a", &[], &within("x"));
+        assert_eq!(world.decide("child"), Step::Rest);
+        assert_eq!(world.decide("foreign"), Step::Delete { foreground: false });
+        world.put("root", &[], &json!({}));
+        world.put("under", &["root"], &within("y"));
+        assert_eq!(
+            world.decide("under"),
+            Step::Rest,
+            "an owner without a namespace"
+        );
+    }
+
+    #[test]
+    fn who_does_not_block_is_not_waited_for() {
+        let mut world = World::new();
+        world.put("a", &[], &json!({}));
+        let reference = json!({ "ownerReferences": [{ "uid": "a", "kind": "Any" }] });
+        world.put("child", &[], &reference);
+        world.put("a", &[], &ending(FOREGROUND));
+        assert_eq!(world.decide("child"), Step::Delete { foreground: false });
+        assert_eq!(world.decide("a"), Step::RemoveFinalizer(FOREGROUND));
     }
 
     #[test]
@@ -380,7 +462,10 @@ mod tests {
             nodes,
             dependents,
             gone,
+            absent,
+            namespaces: _,
         } = world.0;
-        assert!(alive.is_empty() && nodes.is_empty() && dependents.is_empty() && gone.is_empty());
+        assert!(alive.is_empty() && nodes.is_empty() && dependents.is_empty());
+        assert!(gone.is_empty() && absent.is_empty());
     }
 }

@@ -147,6 +147,23 @@ async fn an_object_whose_owner_never_was_goes() {
 }
 
 #[tokio::test]
+async fn an_owner_in_another_namespace_is_no_owner() {
+    let sandbox = sandbox();
+    sandbox.namespace("team").await;
+    let owner = sandbox.create(CONFIGS, config("owner", None)).await;
+    sandbox.create(CONFIGS, config("child", Some(&owner))).await;
+    let elsewhere = "/api/v1/namespaces/team/configmaps";
+    sandbox
+        .create(elsewhere, config("child", Some(&owner)))
+        .await;
+    sandbox.until_gone(&format!("{elsewhere}/child")).await;
+    for name in ["owner", "child"] {
+        let stays = sandbox.get(&format!("{CONFIGS}/{name}")).await;
+        stays.expect("nothing happened to it");
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_namespace_is_emptied_waits_for_finalizers_and_goes() {
     let sandbox = sandbox();
     sandbox.define_widgets().await;
