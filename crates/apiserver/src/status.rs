@@ -46,9 +46,9 @@ pub(crate) struct Failure {
     pub code: StatusCode,
     reason: &'static str,
     message: String,
-    details: Option<Map<String, Value>>,
+    details: Option<Box<Map<String, Value>>>,
     /// Where a list that cannot go on as it began may go on nevertheless.
-    next: Option<String>,
+    next: Option<Box<str>>,
     /// Answered as text, as a server without such a path does.
     pub plain: bool,
     /// What was noticed before it failed.
@@ -69,7 +69,7 @@ impl Failure {
     }
 
     fn about(mut self, about: &About) -> Self {
-        self.details = Some(about.details());
+        self.details = Some(Box::new(about.details()));
         self
     }
 
@@ -216,7 +216,7 @@ impl Failure {
     /// The same of a list in pages, which may go on with another token, as of now.
     pub(crate) fn expired_page(message: impl Into<String>, next: String) -> Self {
         Self {
-            next: Some(next),
+            next: Some(next.into()),
             ..Self::expired(message)
         }
     }
@@ -228,7 +228,7 @@ impl Failure {
         let cause = json!({"reason": "ResourceVersionTooLarge",
             "message": "Too large resource version"});
         let details = json!({"causes": [cause], "retryAfterSeconds": 1});
-        failure.details = details.as_object().cloned();
+        failure.details = details.as_object().cloned().map(Box::new);
         failure
     }
 
@@ -244,7 +244,7 @@ impl Failure {
             message.clone(),
         );
         let causes = json!({"causes": [{"message": message}]});
-        failure.details = causes.as_object().cloned();
+        failure.details = causes.as_object().cloned().map(Box::new);
         failure
     }
 
@@ -274,7 +274,7 @@ impl Failure {
             status["metadata"]["continue"] = json!(next);
         }
         if let Some(details) = &self.details {
-            status["details"] = Value::Object(details.clone());
+            status["details"] = Value::Object((**details).clone());
         }
         status
     }

@@ -149,7 +149,6 @@ pub(crate) fn default(definition: &mut Value) {
     let Some(spec) = definition.get_mut("spec").and_then(Value::as_object_mut) else {
         return;
     };
-    spec.entry("scope").or_insert_with(|| json!("Namespaced"));
     let conversion = spec.entry("conversion").or_insert_with(|| json!({}));
     if let Some(conversion) = conversion.as_object_mut() {
         conversion
@@ -181,6 +180,16 @@ pub(crate) fn initial_status(definition: &Value) -> Value {
     })
 }
 
+/// Notes that objects may be stored in the storage version from now on.
+pub(crate) fn note_storage(definition: &mut Value) {
+    let storage = storage_version(&definition["spec"]).to_owned();
+    if let Some(stored) = definition["status"]["storedVersions"].as_array_mut()
+        && !stored.contains(&json!(storage))
+    {
+        stored.push(json!(storage));
+    }
+}
+
 /// Brings the status of a definition up to date; `catalog` knows the names others hold.
 pub(crate) fn update_status(definition: &mut Value, catalog: &Catalog, now: &str) {
     let accepted = definition["status"]["acceptedNames"].clone();
@@ -189,12 +198,7 @@ pub(crate) fn update_status(definition: &mut Value, catalog: &Catalog, now: &str
     let taken = taken_names(&group, text(&wanted, "plural"), catalog);
     let (names, problem) = accept_names(&wanted, &accepted, &taken);
     definition["status"]["acceptedNames"] = names;
-    let storage = storage_version(&definition["spec"]).to_owned();
-    if let Some(stored) = definition["status"]["storedVersions"].as_array_mut()
-        && !stored.contains(&json!(storage))
-    {
-        stored.push(json!(storage));
-    }
+    note_storage(definition);
     let established = condition(definition, "Established") == Some("True");
     match &problem {
         None => {

@@ -2,11 +2,12 @@
 //!
 //! Does not know other definitions: conflicts of names are told in the status.
 
+mod versions;
+
 use serde_json::{Value, json};
 
 use super::crd::{condition, list, storage_version, text, texts};
 use crate::names::{label_1035_problems, label_problems, subdomain_problems};
-use crate::schema::Schema;
 use crate::schema::error::FieldError;
 use crate::webhook;
 
@@ -22,7 +23,9 @@ pub(crate) fn check(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::invalid_text("metadata.name", name, why));
     }
     check_group(group, &mut errors);
-    if !matches!(text(spec, "scope"), "Cluster" | "Namespaced") {
+    if text(spec, "scope").is_empty() {
+        errors.push(FieldError::required("spec.scope", ""));
+    } else if !matches!(text(spec, "scope"), "Cluster" | "Namespaced") {
         let known = ["Cluster".to_owned(), "Namespaced".to_owned()];
         errors.push(FieldError::not_supported(
             "spec.scope",
@@ -30,9 +33,16 @@ pub(crate) fn check(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
             &known,
         ));
     }
-    check_versions(spec, old, &mut errors);
+    if spec["preserveUnknownFields"] == json!(true) {
+        let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in \
+                   spec.versions[*].schema instead";
+        let path = "spec.preserveUnknownFields";
+        errors.push(FieldError::invalid(path, &json!(true), why));
+    }
+    versions::check(spec, old, &mut errors);
     check_names(names, &mut errors);
     check_conversion(spec, &mut errors);
+    check_stored(new, &mut errors);
     if let Some(old) = old {
         check_update(new, old, &mut errors);
     }
@@ -53,95 +63,12 @@ fn check_group(group: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_versions(spec: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    let versions = list(spec, "versions");
-    let mut seen: Vec<&str> = Vec::new();
-    for (at, version) in versions.iter().enumerate() {
-        let path = format!("spec.versions[{at}]");
-        let name = text(version, "name");
-        for problem in label_1035_problems(name) {
-            errors.push(FieldError::invalid_text(
-                &format!("{path}.name"),
-                name,
-                &problem,
-            ));
-        }
-        if seen.contains(&name) {
-            errors.push(FieldError::duplicate(&format!("{path}.name"), &json!(name)));
-        }
-        seen.push(name);
-        check_columns(version, &path, errors);
-    }
-    let storing = versions
-        .iter()
-        .filter(|version| version["storage"] == json!(true))
-        .count();
-    if storing != 1 {
-        let why = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid("spec.versions", &json!(versions), why));
-    }
-    let before = old.map(|old| list(&old["spec"], "versions"));
-    check_schemas(versions, before.unwrap_or_default(), errors);
-}
-
-fn check_columns(version: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let known = ["boolean", "date", "integer", "number", "string"].map(str::to_owned);
-    for (at, column) in list(version, "additionalPrinterColumns").iter().enumerate() {
-        let path = format!("{path}.additionalPrinterColumns[{at}]");
-        for field in ["name", "jsonPath"] {
-            if text(column, field).is_empty() {
-                errors.push(FieldError::required(&format!("{path}.{field}"), ""));
-            }
-        }
-        if !known.iter().any(|kind| kind == text(column, "type")) {
-            let path = format!("{path}.type");
-            errors.push(FieldError::not_supported(&path, &column["type"], &known));
-        }
-    }
-}
-
-fn check_schemas(versions: &[Value], before: &[Value], errors: &mut Vec<FieldError>) {
-    const SCHEMA: &str = "/schema/openAPIV3Schema";
-    // Kubernetes names a schema that all versions share as the definition's own.
-    let first = versions.first().and_then(|version| version.pointer(SCHEMA));
-    let shared = versions
-        .iter()
-        .all(|version| version.pointer(SCHEMA) == first);
-    let checked = if shared {
-        versions.get(..1).unwrap_or_default()
-    } else {
-        versions
-    };
-    for (at, version) in checked.iter().enumerate() {
-        let path = if shared {
-            "spec.validation".to_owned()
-        } else {
-            format!("spec.versions[{at}].schema")
-        };
-        let Some(source) = version.pointer(SCHEMA) else {
-            let path = format!("spec.versions[{at}].schema.openAPIV3Schema");
-            errors.push(FieldError::required(&path, "schemas are required"));
-            continue;
-        };
-        // What was taken once is not refused for its price later.
-        let kept = before.iter().any(|before| {
-            text(before, "name") == text(version, "name") && before.pointer(SCHEMA) == Some(source)
-        });
-        let found = match Schema::compile(source) {
-            Err(found) => found,
-            Ok(_) if kept => Vec::new(),
-            Ok(schema) => schema.too_costly(),
-        };
-        errors.extend(found.into_iter().map(|error| FieldError {
-            path: format!("{path}.{}", error.path),
-            ..error
-        }));
-    }
-}
-
 fn check_names(names: &Value, errors: &mut Vec<FieldError>) {
     for field in ["plural", "singular"] {
         let name = text(names, field);
+        if name.is_empty() {
+            errors.push(FieldError::required(&format!("spec.names.{field}"), ""));
+        }
         for problem in label_1035_problems(name) {
             errors.push(FieldError::invalid_text(
                 &format!("spec.names.{field}"),
@@ -231,25 +158,32 @@ fn check_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
             ));
         }
     }
+}
+
+/// Objects may be stored in any of `storedVersions`, so that all of these must stay readable.
+fn check_stored(new: &Value, errors: &mut Vec<FieldError>) {
+    const PATH: &str = "status.storedVersions";
     let stored = texts(&new["status"], "storedVersions");
+    if stored.is_empty() {
+        let why = "must have at least one stored version";
+        errors.push(FieldError::invalid(PATH, &json!(stored), why));
+        return;
+    }
+    let storage = storage_version(&new["spec"]);
+    if !storage.is_empty() && !stored.iter().any(|name| name == storage) {
+        let why = format!("must have the storage version {storage}");
+        errors.push(FieldError::invalid(PATH, &json!(stored), &why));
+    }
     let versions = list(&new["spec"], "versions");
     for (at, name) in stored.iter().enumerate() {
         if !versions.iter().any(|version| text(version, "name") == name) {
-            let path = format!("status.storedVersions[{at}]");
-            let why = "missing from spec.versions; v1 was previously a storage version, and must \
-                       remain in spec.versions until a storage migration ensures no data remains \
-                       persisted in v1 and removes v1 from status.storedVersions";
-            errors.push(FieldError::invalid_text(
-                &path,
-                name,
-                &why.replace("v1", name),
-            ));
+            let path = format!("{PATH}[{at}]");
+            let why = format!(
+                "missing from spec.versions; {name} was previously a storage version, and must \
+                 remain in spec.versions until a storage migration ensures no data remains \
+                 persisted in {name} and removes {name} from status.storedVersions"
+            );
+            errors.push(FieldError::invalid_text(&path, name, &why));
         }
-    }
-    if !storage_version(&new["spec"]).is_empty()
-        && old.pointer("/status/storedVersions").is_some()
-        && stored.is_empty()
-    {
-        errors.push(FieldError::required("status.storedVersions", ""));
     }
 }

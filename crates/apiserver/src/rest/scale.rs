@@ -72,10 +72,10 @@ impl Call<'_> {
             _ => Some(self.replicas(&applied.config)?),
         };
         for _ in 0..apply::TRIES {
-            let written = self.apply_scale_once(&applied, replicas).await;
-            match written.map_err(|failure| failure.with_warnings(applied.warnings.clone()))? {
-                Some(reply) => return Ok(reply.with_warnings(applied.warnings)),
-                None => {}
+            match self.apply_scale_once(&applied, replicas).await {
+                Ok(Some(reply)) => return Ok(reply.with_warnings(applied.warnings)),
+                Ok(None) => {}
+                Err(failure) => return Err(failure.with_warnings(applied.warnings)),
             }
         }
         Err(Failure::modified(&self.target.about(&self.info.name)))

@@ -170,6 +170,9 @@ pub(super) fn carry_over(target: &Target, part: Part, new: &mut Value, old: &Val
     }
     if target.is(crd::GROUP, crd::PLURAL) {
         crd::default(new);
+        if part == Part::Main {
+            crd::note_storage(new);
+        }
     }
     if has_generation(target) && part == Part::Main && differs(target, new, old) {
         raise_generation(new);

@@ -2,6 +2,8 @@
 //!
 //! Does not know the document the schema sits in: paths of errors start at `openAPIV3Schema`.
 
+mod structural;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -111,12 +113,13 @@ impl Compiler {
             .map(Into::into);
         self.kind(&mut node, source, path, place);
         self.list_type(&mut node, source, path);
+        self.map_type(&node, source, path);
         self.limits(&mut node, source, path);
         self.children(&mut node, source, path, place, depth);
         self.junctors(&mut node, source, path, depth);
         self.rules(&mut node, source, path, place);
         if place != Place::Junctor {
-            self.structural(&node, source, path);
+            self.structural(&node, source, path, place == Place::Root);
         }
         node
     }
@@ -170,11 +173,34 @@ impl Compiler {
         }
     }
 
-    fn list_type(&mut self, node: &mut Node, source: &Map<String, Value>, path: &str) {
-        let Some(text) = source.get("x-kubernetes-list-type") else {
+    fn map_type(&mut self, node: &Node, source: &Map<String, Value>, path: &str) {
+        let Some(text) = source.get("x-kubernetes-map-type") else {
             return;
         };
+        if !matches!(text.as_str(), Some("atomic" | "granular")) {
+            let all = ["atomic", "granular"].map(String::from);
+            let at = child(path, "x-kubernetes-map-type");
+            self.errors.push(FieldError::not_supported(&at, text, &all));
+        }
+        if node.kind != Some(Kind::Object) {
+            let why = "must be object if x-kubernetes-map-type is specified";
+            self.errors.push(FieldError::invalid_text(
+                &child(path, "type"),
+                node.kind.map_or("", Kind::as_str),
+                why,
+            ));
+        }
+    }
+
+    fn list_type(&mut self, node: &mut Node, source: &Map<String, Value>, path: &str) {
         let at = child(path, "x-kubernetes-list-type");
+        let of_map = "must be map if x-kubernetes-list-map-keys is non-empty";
+        let Some(text) = source.get("x-kubernetes-list-type") else {
+            if !node.list_keys.is_empty() {
+                self.errors.push(FieldError::required(&at, of_map));
+            }
+            return;
+        };
         node.list_type = match text.as_str() {
             Some("atomic") => ListType::Atomic,
             Some("set") => ListType::Set,
@@ -192,6 +218,9 @@ impl Compiler {
                 node.kind.map_or("", Kind::as_str),
                 why,
             ));
+        }
+        if node.list_type != ListType::Map && !node.list_keys.is_empty() {
+            self.errors.push(FieldError::invalid(&at, text, of_map));
         }
         if node.list_type == ListType::Map && node.list_keys.is_empty() {
             let why = "must not be empty if x-kubernetes-list-type is map";
@@ -357,150 +386,5 @@ impl Compiler {
             }
             self.rules += 1;
         }
-    }
-
-    /// What Kubernetes calls structural, for one node.
-    fn structural(&mut self, node: &Node, source: &Map<String, Value>, path: &str) {
-        if source.contains_key("$ref") {
-            self.errors.push(FieldError::forbidden(
-                &child(path, "$ref"),
-                "$ref is not supported",
-            ));
-        }
-        if flag(source, "uniqueItems") {
-            let why =
-                "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-            self.errors
-                .push(FieldError::forbidden(&child(path, "uniqueItems"), why));
-        }
-        if !node.properties.is_empty() && !matches!(node.additional, Additional::None) {
-            let why = "additionalProperties and properties are mutual exclusive";
-            self.errors.push(FieldError::forbidden(
-                &child(path, "additionalProperties"),
-                why,
-            ));
-        }
-        if node.kind == Some(Kind::Array) && node.items.is_none() {
-            self.errors.push(FieldError::required(
-                &child(path, "items"),
-                "must be specified",
-            ));
-        }
-        if source.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
-            let why = "must be true or undefined";
-            let at = child(path, "x-kubernetes-preserve-unknown-fields");
-            self.errors
-                .push(FieldError::invalid(&at, &Value::Bool(false), why));
-        }
-        if node.embedded && node.kind != Some(Kind::Object) {
-            let got = node.kind.map_or("", Kind::as_str);
-            let why = "must be object if x-kubernetes-embedded-resource is true";
-            self.errors
-                .push(FieldError::invalid_text(&child(path, "type"), got, why));
-        }
-        self.list_keys(node, path);
-        if let Some(junctors) = &node.junctors {
-            for (inner, at) in junctors.all(path) {
-                self.only_checks(inner, node, &at);
-            }
-        }
-    }
-
-    fn list_keys(&mut self, node: &Node, path: &str) {
-        if node.list_type != ListType::Map {
-            return;
-        }
-        let Some(items) = &node.items else { return };
-        for (i, key) in node.list_keys.iter().enumerate() {
-            match items.properties.get(key) {
-                None => {
-                    let at = format!("{path}.x-kubernetes-list-map-keys[{i}]");
-                    self.errors.push(FieldError::invalid_text(
-                        &at,
-                        key,
-                        "entries must all be names of item properties",
-                    ));
-                }
-                Some(property) if property.default.is_none() && !items.required.contains(key) => {
-                    let at = format!("{path}.items.properties[{key}].default");
-                    let why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
-                    self.errors.push(FieldError::required(&at, why));
-                }
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Inside junctors only checks are allowed, and only of fields that the structure has.
-    fn only_checks(&mut self, inner: &Node, outer: &Node, path: &str) {
-        let typed_int_or_string = outer.int_or_string
-            && matches!(inner.kind, Some(Kind::Integer | Kind::String))
-            && inner.properties.is_empty();
-        if inner.kind.is_some() && !typed_int_or_string {
-            self.errors.push(FieldError::forbidden(
-                &child(path, "type"),
-                "must be empty to be structural",
-            ));
-        }
-        if inner.default.is_some() {
-            self.errors.push(FieldError::forbidden(
-                &child(path, "default"),
-                "must be undefined to be structural",
-            ));
-        }
-        if inner.nullable {
-            self.errors.push(FieldError::forbidden(
-                &child(path, "nullable"),
-                "must be false to be structural",
-            ));
-        }
-        if !matches!(inner.additional, Additional::None) {
-            let why = "must be undefined to be structural";
-            self.errors.push(FieldError::forbidden(
-                &child(path, "additionalProperties"),
-                why,
-            ));
-        }
-        for (name, property) in &inner.properties {
-            let at = format!("{path}.properties[{name}]");
-            match outer.member(name) {
-                Some(structure) => self.only_checks(property, structure, &at),
-                None if outer.preserve_unknown => {}
-                None => self.errors.push(FieldError::required(
-                    &at,
-                    "because it is defined in a value validation, it must be in the structure too",
-                )),
-            }
-        }
-        if let (Some(item), Some(structure)) = (&inner.items, &outer.items) {
-            self.only_checks(item, structure, &child(path, "items"));
-        }
-        if let Some(junctors) = &inner.junctors {
-            for (deeper, at) in junctors.all(path) {
-                self.only_checks(deeper, outer, &at);
-            }
-        }
-    }
-}
-
-impl Junctors {
-    /// Every schema in here with its path.
-    fn all<'a>(&'a self, path: &str) -> Vec<(&'a Node, String)> {
-        let named = [
-            ("allOf", &self.all_of),
-            ("anyOf", &self.any_of),
-            ("oneOf", &self.one_of),
-        ];
-        let mut all: Vec<(&Node, String)> = Vec::new();
-        for (name, nodes) in named {
-            all.extend(
-                nodes
-                    .iter()
-                    .enumerate()
-                    .map(|(i, n)| (n, format!("{path}.{name}[{i}]"))),
-            );
-        }
-        all.extend(self.not.iter().map(|n| (n, child(path, "not"))));
-        all
     }
 }

@@ -267,6 +267,43 @@ fn schemas_that_are_not_structural_are_refused() {
             "openAPIV3Schema.properties[spec].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive",
         ),
         (
+            of(
+                json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "object"}}),
+            ),
+            "openAPIV3Schema.properties[spec].items.x-kubernetes-map-type: Invalid value: \"\": must be atomic as item of a list with x-kubernetes-list-type=set",
+        ),
+        (
+            of(
+                json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"],
+                "items": {"type": "string"}}),
+            ),
+            "openAPIV3Schema.properties[spec].items.type: Invalid value: \"string\": must be object if parent array's x-kubernetes-list-type is map",
+        ),
+        (
+            of(
+                json!({"type": "array", "x-kubernetes-list-map-keys": ["a"], "items": {"type": "string"}}),
+            ),
+            "openAPIV3Schema.properties[spec].x-kubernetes-list-type: Required value: must be map if x-kubernetes-list-map-keys is non-empty",
+        ),
+        (
+            of(
+                json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a", "a"],
+                "items": {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}}),
+            ),
+            "openAPIV3Schema.properties[spec].x-kubernetes-list-map-keys: Invalid value: [\"a\",\"a\"]: must not contain duplicate entries",
+        ),
+        (
+            of(
+                json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"],
+                "items": {"type": "object", "required": ["a"], "properties": {"a": {"type": "object"}}}}),
+            ),
+            "openAPIV3Schema.properties[spec].items.properties[a].type: Invalid value: \"object\": must be a scalar type if parent array's x-kubernetes-list-type is map",
+        ),
+        (
+            of(json!({"type": "object", "x-kubernetes-map-type": "whole"})),
+            "openAPIV3Schema.properties[spec].x-kubernetes-map-type: Unsupported value: \"whole\": supported values: \"atomic\", \"granular\"",
+        ),
+        (
             of(json!({"type": "object", "anyOf": [{"type": "string"}]})),
             "openAPIV3Schema.properties[spec].anyOf[0].type: Forbidden: must be empty to be structural",
         ),

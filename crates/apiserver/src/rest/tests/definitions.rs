@@ -249,3 +249,124 @@ async fn taken_names_are_not_accepted() {
         .await
         .expect(404);
 }
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_definition_is_told() {
+    let world = World::new();
+    let cases: [(&str, Value, &str); 12] = [
+        ("/spec/scope", json!(""), "spec.scope: Required value"),
+        (
+            "/spec/names/plural",
+            json!(""),
+            "spec.names.plural: Required value",
+        ),
+        (
+            "/spec/versions/1/name",
+            json!("v1"),
+            "must contain unique version names",
+        ),
+        (
+            "/spec/versions/0/deprecationWarning",
+            json!("old"),
+            "spec.versions[0].deprecationWarning: Invalid value: \"old\": can only be set for \
+             deprecated versions",
+        ),
+        (
+            "/spec/versions/0/subresources/scale",
+            json!({"specReplicasPath": ".status.n", "statusReplicasPath": ".status.n"}),
+            "spec.versions[0].subresources.scale.specReplicasPath: Invalid value: \".status.n\": \
+             should be a json path under .spec",
+        ),
+        (
+            "/spec/versions/0/subresources/scale",
+            json!({"specReplicasPath": ".spec.n", "labelSelectorPath": ".n"}),
+            "spec.versions[0].subresources.scale.labelSelectorPath: Invalid value: \".n\": should \
+             be a json path under either .spec or .status",
+        ),
+        (
+            "/spec/versions/0/selectableFields",
+            json!([{"jsonPath": ".spec.none"}]),
+            "spec.versions[0].selectableFields[0].jsonPath: Invalid value: \".spec.none\": is an \
+             invalid path: ",
+        ),
+        (
+            "/spec/versions/0/selectableFields",
+            json!([{"jsonPath": ".spec"}]),
+            "must point to a field of type string, boolean or integer",
+        ),
+        (
+            "/spec/versions/0/additionalPrinterColumns",
+            json!([{"name": "A", "type": "text", "jsonPath": ".spec.color"}]),
+            "spec.versions[0].additionalPrinterColumns[0].type: Invalid value: \"text\": must be \
+             one of boolean,date,integer,number,string",
+        ),
+        (
+            "/spec/preserveUnknownFields",
+            json!(true),
+            "spec.preserveUnknownFields: Invalid value: true: cannot set to true",
+        ),
+        (
+            "/spec/versions/0/schema/openAPIV3Schema/properties/metadata",
+            json!({"type": "object", "properties": {"labels": {"type": "object"}}}),
+            "spec.versions[0].schema.openAPIV3Schema.metadata: Forbidden: must not specify anything \
+             other than name and generateName",
+        ),
+        (
+            "/spec/versions/0/schema/openAPIV3Schema/properties/kind",
+            json!({"type": "integer"}),
+            "openAPIV3Schema.properties[kind].type: Invalid value: \"integer\": must be string",
+        ),
+    ];
+    for (at, wrong, expected) in cases {
+        let mut definition = definition();
+        let (parent, field) = at.rsplit_once('/').unwrap();
+        definition.pointer_mut(parent).unwrap()[field] = wrong.clone();
+        if at == "/spec/names/plural" {
+            definition["metadata"]["name"] = json!(".x.example.com");
+        }
+        let refused = world.post(DEFINITIONS, definition).await.expect(422);
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains(expected), "{at}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn versions_that_objects_were_stored_in_stay() {
+    let world = with_widgets().await;
+    world.post(WIDGETS, widget("a", 1)).await.expect(201);
+    let mut moved = world.get(&one()).await.expect(200);
+    moved["spec"]["versions"][0]["storage"] = json!(false);
+    moved["spec"]["versions"][1]["storage"] = json!(true);
+    let moved = world.put(&one(), moved).await.expect(200);
+    assert_eq!(moved["status"]["storedVersions"], json!(["v1", "v1beta1"]));
+    let mut without = moved.clone();
+    without["spec"]["versions"]
+        .as_array_mut()
+        .unwrap()
+        .remove(0);
+    let refused = world.put(&one(), without.clone()).await.expect(422);
+    let message = refused["message"].as_str().unwrap();
+    let begin = "status.storedVersions[0]: Invalid value: \"v1\": missing from spec.versions; v1 was \
+                 previously a storage version";
+    assert!(message.contains(begin), "{message}");
+    let status = format!("{}/status", one());
+    for (stored, why) in [
+        (json!([]), "must have at least one stored version"),
+        (json!(["v1"]), "must have the storage version v1beta1"),
+    ] {
+        let patch = json!({"status": {"storedVersions": stored}});
+        let refused = world.merge(&status, patch).await.expect(422);
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains(why), "{message}");
+    }
+    // Once all objects are written anew, nothing is stored in the older version.
+    let path = "/apis/x.example.com/v1beta1/namespaces/default/widgets/a";
+    let labels = json!({"metadata": {"labels": {"moved": "yes"}}});
+    world.merge(path, labels).await.expect(200);
+    let patch = json!({"status": {"storedVersions": ["v1beta1"]}});
+    let stored = world.merge(&status, patch).await.expect(200);
+    without["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"].clone();
+    world.put(&one(), without).await.expect(200);
+    let left = world.get(path).await.expect(200);
+    assert_eq!(left["spec"], json!({"size": 1, "color": "red"}));
+}

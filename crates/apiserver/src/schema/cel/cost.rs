@@ -387,8 +387,7 @@ fn is_map(of: &Of<'_>) -> bool {
 fn members<'a>(of: &Of<'a>) -> (Estimate<'a>, Estimate<'a>) {
     let value = match of {
         Of::Node(node) | Of::Resource(node) => match (&node.items, &node.additional) {
-            (Some(next), _) => Of::Node(next),
-            (None, Additional::Of(next)) => Of::Node(next),
+            (Some(next), _) | (None, Additional::Of(next)) => Of::Node(next),
             (None, Additional::None | Additional::Any) => Of::Unknown,
         },
         Of::List(item) => {
