@@ -53,12 +53,34 @@ pub fn volume_name(claim_uid: &str) -> String {
 
 /// The finalizer that says: this driver's provisioner may have made a volume nobody else knows of.
 pub fn in_flight_finalizer(driver: &str) -> String {
-    let keep = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '.' | '_');
+    // No driver's name has an underscore: it is what sets nodes apart.
+    let keep = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '.');
     let name: String = driver
         .chars()
         .map(|it| if keep(it) { it } else { '-' })
         .collect();
     format!("{}{name}", crate::keys::FINALIZER_IN_FLIGHT_PREFIX)
+}
+
+/// The same of the provisioner on one node: at most 63 characters after the prefix.
+pub fn in_flight_finalizer_on(driver: &str, node: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{driver} {node}"));
+    let hash = format!("{:x}", hash.finalize());
+    format!("{}{}", in_flight_on_nodes(driver), &hash[..8])
+}
+
+/// Whether a finalizer is that of this driver's provisioner, for all nodes or for any of them.
+pub fn is_in_flight_finalizer(finalizer: &str, driver: &str) -> bool {
+    finalizer == in_flight_finalizer(driver) || finalizer.starts_with(&in_flight_on_nodes(driver))
+}
+
+fn in_flight_on_nodes(driver: &str) -> String {
+    /// What 63 characters leave beside an underscore and eight digits.
+    const LENGTH: usize = 54;
+    let mut name = in_flight_finalizer(driver);
+    name.truncate(crate::keys::FINALIZER_IN_FLIGHT_PREFIX.len() + LENGTH);
+    name + "_"
 }
 
 /// Lease of a snapshot sidecar.
@@ -107,6 +129,18 @@ mod tests {
             in_flight_finalizer("csi.example/x y"),
             "provisioner.tintype.dev/csi.example-x-y"
         );
+        let on_node = in_flight_finalizer_on("csi.example", "n1");
+        assert_eq!(
+            on_node.len(),
+            "provisioner.tintype.dev/csi.example_12345678".len()
+        );
+        assert_ne!(on_node, in_flight_finalizer_on("csi.example", "n2"));
+        assert!(is_in_flight_finalizer(&on_node, "csi.example"));
+        assert!(!is_in_flight_finalizer(&on_node, "csi.exam"));
+        let central = in_flight_finalizer("csi.example");
+        assert!(is_in_flight_finalizer(&central, "csi.example"));
+        let long = in_flight_finalizer_on(&"d".repeat(63), "n1");
+        assert_eq!(long.split_once('/').unwrap().1.len(), 63);
     }
 
     #[test]

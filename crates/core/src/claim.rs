@@ -9,14 +9,16 @@
 //! on storage: so a claim that is deleted, whatever crashes, outlives every volume that no object
 //! tells of. What was made, or may have been, for a claim that nobody wants any more is removed
 //! again: the call is repeated until its outcome is certain, then the volume is deleted, after a
-//! read past the cache found no object for it. A source is protected before the call if nobody else
+//! read past the cache found no object for it. So does what was made for a node that went, unless
+//! this process made it and knows where it is. A source is protected before the call if nobody else
 //! keeps it, else as soon as the call takes long; [`guard`](crate::guard) lets it go.
 //!
 //! **Assumptions.** The driver is idempotent by name; the name is made of the claim's uid. A refusal
 //! leaves nothing behind (external-provisioner assumes the same).
 //!
 //! **Caveats.** If class or source go before a call in doubt could be repeated by a new process,
-//! the claim stays, and says what has to be brought back.
+//! the claim stays, and says what has to be brought back. So it does with a provisioner on each node
+//! until the one whose mark it has has found out what is there.
 
 mod complaint;
 mod facts;
@@ -131,7 +133,7 @@ pub fn decide(facts: &Facts) -> Next {
     let claim = match facts.claim {
         Seen::Unknown => return Verdict::Rest(Waiting::ForCaches),
         Seen::NotCached | Seen::Absent => return abandon(facts, false),
-        Seen::Present(claim) if claim.elsewhere || !(claim.ours || claim.marked) => {
+        Seen::Present(claim) if !claim.marked && (claim.elsewhere || !claim.ours) => {
             return Verdict::Rest(Waiting::NotOurs);
         }
         Seen::Present(claim) => claim,
@@ -142,7 +144,7 @@ pub fn decide(facts: &Facts) -> Next {
         (Seen::Present(()), _) | (_, Bound::Here) => Verdict::Rest(Waiting::Settled),
         (Seen::NotCached | Seen::Absent, Bound::Elsewhere) => abandon(facts, claim.marked),
         (Seen::NotCached | Seen::Absent, Bound::No) => {
-            if claim.deleting || !claim.ours {
+            if claim.deleting || claim.elsewhere || !claim.ours {
                 abandon(facts, claim.marked)
             } else {
                 provision(facts, claim)
@@ -175,16 +177,25 @@ fn abandon(facts: &Facts, marked: bool) -> Next {
     if facts.untold && matches!(facts.claim, Seen::Present(_)) {
         return Verdict::Do(Step::Complain(Complaint::Driver));
     }
-    match facts.volume {
-        Seen::Unknown => return Verdict::Rest(Waiting::ForCaches),
-        // The object exists: from here on it is the volume machine's.
-        Seen::Present(()) => return Verdict::Rest(Waiting::NotOurs),
-        Seen::NotCached => return call(facts, Step::LookUpVolume),
-        Seen::Absent => {}
-    }
     if facts.outcome == Outcome::Created {
-        return call(facts, Step::DeleteOrphan);
+        return unless_told_of(facts, |facts| call(facts, Step::DeleteOrphan));
     }
+    unless_told_of(facts, |facts| find_out(facts, marked))
+}
+
+/// What may be on storage is nobody's, once a read past the cache finds no object that tells of it.
+fn unless_told_of(facts: &Facts, next: impl Fn(&Facts) -> Next) -> Next {
+    match facts.volume {
+        Seen::Unknown => Verdict::Rest(Waiting::ForCaches),
+        // The object exists: from here on it is the volume machine's.
+        Seen::Present(()) => Verdict::Rest(Waiting::NotOurs),
+        Seen::NotCached => call(facts, Step::LookUpVolume),
+        Seen::Absent => next(facts),
+    }
+}
+
+/// A call that may have had an effect is repeated, until its outcome is certain.
+fn find_out(facts: &Facts, marked: bool) -> Next {
     match facts.repeat {
         Repeat::Remembered | Repeat::Possible if marked && !facts.confirmed => {
             call(facts, Step::Mark)
@@ -208,6 +219,9 @@ enum Obstacle {
 /// Spec restore 6.1–6.4.
 fn provision(facts: &Facts, claim: ClaimFact) -> Next {
     match facts.outcome {
+        Outcome::Created if facts.stray => {
+            return unless_told_of(facts, |facts| call(facts, Step::DeleteOrphan));
+        }
         Outcome::Created => return Verdict::Do(Step::CreateVolume),
         Outcome::Calling => {
             return Verdict::Do(match facts.source {
@@ -223,7 +237,7 @@ fn provision(facts: &Facts, claim: ClaimFact) -> Next {
         Outcome::None | Outcome::Uncertain | Outcome::Nothing => {}
     }
     let doubt = in_doubt(facts, claim.marked);
-    if let Some(obstacle) = obstacle(facts) {
+    if let Some(obstacle) = obstacle(facts, claim) {
         return blocked(facts, claim.marked, obstacle);
     }
     if facts.untold {
@@ -260,7 +274,11 @@ fn provision(facts: &Facts, claim: ClaimFact) -> Next {
 }
 
 /// In upstream's order; look-ups only once everything before them is in order.
-fn obstacle(facts: &Facts) -> Option<Obstacle> {
+fn obstacle(facts: &Facts, claim: ClaimFact) -> Option<Obstacle> {
+    // What it made cannot be found from here.
+    if claim.marked_by_other {
+        return Some(Obstacle::Cure(Complaint::MarkedByOther));
+    }
     match facts.class {
         ClassFact::Unknown => return Some(Obstacle::Wait(Waiting::ForCaches)),
         ClassFact::Missing => return Some(Obstacle::Cure(Complaint::ClassMissing)),
@@ -319,6 +337,10 @@ fn blocked(facts: &Facts, marked: bool, obstacle: Obstacle) -> Next {
         }
         if facts.repeat == Repeat::Remembered {
             return call(facts, Step::CreateOnStorage);
+        }
+        // Whoever has the claim next knows nothing of the call.
+        if matches!(obstacle, Obstacle::Step(step) if step.unmarks()) {
+            return find_out(facts, marked);
         }
     } else if marked {
         return Verdict::Do(Step::Unmark);

@@ -39,6 +39,8 @@ pub enum Complaint {
     DriverNowhere,
     /// A volume may be on storage, and what is needed to find out is gone.
     InDoubt,
+    /// Another provisioner of the driver may have made a volume.
+    MarkedByOther,
     /// The source has the right kind and the wrong group.
     SourceGroup,
     /// The source has no name.
@@ -168,6 +170,11 @@ impl Complaint {
                 "a volume \"{}\" may be on storage for this claim, and what is needed to find out (StorageClass \"{class}\", or the source) is gone: bring it back; or, if storage has no such volume, take finalizer {} off the claim",
                 seen.volume_name().unwrap_or_default(),
                 settings.mark
+            ),
+            Self::MarkedByOther => format!(
+                "the provisioner of another node may have made volume \"{}\" for this claim; it goes on here as soon as that one has made sure; if that node is gone for good, take finalizer {} off the claim",
+                seen.volume_name().unwrap_or_default(),
+                claim.and_then(|it| seen.mark_of_other(it)).unwrap_or_default(),
             ),
             Self::ClassMissing => format!(
                 "StorageClass \"{class}\" does not exist; create it, or make the claim anew with another"

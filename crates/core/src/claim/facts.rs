@@ -63,6 +63,8 @@ pub struct Facts {
     pub topology: TopologyFact,
     /// What the last call came to.
     pub outcome: Outcome,
+    /// Nobody can use what is on storage, whatever becomes of the claim.
+    pub stray: bool,
     /// The server has said that the claim is marked.
     pub confirmed: bool,
     /// Whether a call in doubt can be repeated.
@@ -88,6 +90,8 @@ pub struct ClaimFact {
     pub elsewhere: bool,
     /// The in-flight finalizer is on it.
     pub marked: bool,
+    /// That of another provisioner of this driver is: of another node's, or of one for all nodes.
+    pub marked_by_other: bool,
     /// Whether it has a volume, or names one.
     pub bound: Bound,
     /// `deletionTimestamp` is set.
@@ -216,6 +220,7 @@ impl Sighting {
                 TopologyFact::Fine
             },
             outcome: memory.outcome,
+            stray: memory.stray,
             confirmed: memory.confirmed,
             repeat: self.repeat(),
             untold: memory.failure.is_some() && !memory.said,
@@ -242,9 +247,13 @@ impl Sighting {
     pub fn why(&self) -> Why {
         let wanted = self.claim.present().is_some_and(|it| {
             let fact = self.claim_fact(it);
-            fact.ours && !fact.deleting && fact.bound == Bound::No
+            fact.ours && !fact.elsewhere && !fact.deleting && fact.bound == Bound::No
         });
-        if wanted { Why::Wanted } else { Why::FindOut }
+        if wanted && request::topology(self).is_ok() {
+            Why::Wanted
+        } else {
+            Why::FindOut
+        }
     }
 
     /// The name the volume has, on storage and as an object: as it was asked for, else as it will be.
@@ -263,9 +272,17 @@ impl Sighting {
                 .as_ref()
                 .is_some_and(|it| selected.is_some_and(|node| *node != *it.name)),
             marked: claim.meta.has_finalizer(&self.settings.mark),
+            marked_by_other: self.mark_of_other(claim).is_some(),
             bound: self.bound(claim),
             deleting: claim.meta.deleting,
         }
+    }
+
+    /// The in-flight finalizer of another provisioner of this driver.
+    pub(super) fn mark_of_other<'a>(&self, claim: &'a Claim) -> Option<&'a str> {
+        let (driver, mark) = (&self.settings.driver, &self.settings.mark);
+        let mut finalizers = claim.meta.finalizers.iter().map(|it| &**it);
+        finalizers.find(|it| **it != **mark && names::is_in_flight_finalizer(it, driver))
     }
 
     fn bound(&self, claim: &Claim) -> Bound {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::complaint::Complaint;
 use super::render::Volume;
-use super::request::Request;
+use super::request::{Request, Why};
 use crate::Time;
 use crate::object::Uid;
 use crate::retry::{Backoff, Schedule};
@@ -59,6 +59,9 @@ pub struct Memory {
     pub backoff: Backoff,
     /// What was asked for: repeated to the letter while the outcome is uncertain.
     pub request: Option<Arc<Request>>,
+    /// Nobody can use what is on storage: it was asked for only to find out what is there, and may be
+    /// where no pod can reach it; or it may be half gone.
+    pub stray: bool,
     /// What the driver made.
     pub volume: Option<Arc<Volume>>,
     /// What failed, in words.
@@ -106,6 +109,24 @@ impl Memory {
         self.confirmed = false;
     }
 
+    /// The driver is asked, and may have an effect from now on.
+    pub fn folded_asked(&mut self, request: Arc<Request>, why: Why, now: Time) {
+        self.began = now;
+        let again = self.outcome == Outcome::Uncertain && self.request.as_ref() == Some(&request);
+        // What was wanted when it was asked for first is where it is wanted.
+        self.stray = (why == Why::FindOut && !again) || (self.stray && again);
+        self.request = Some(request);
+    }
+
+    /// The driver says that something else has the name: what was made for another node, say, is
+    /// found wherever it is, and goes.
+    pub fn folded_name_taken(&mut self) {
+        if let Some(request) = self.request.as_mut().filter(|it| it.topology.is_some()) {
+            Arc::make_mut(request).topology = None;
+            self.stray = true;
+        }
+    }
+
     /// The driver made the volume.
     pub fn folded_created(&mut self, volume: Volume) {
         self.outcome = Outcome::Created;
@@ -121,6 +142,7 @@ impl Memory {
         self.outcome = Outcome::Nothing;
         self.volume = None;
         self.request = None;
+        self.stray = false;
         self.backoff.succeeded();
     }
 
@@ -179,8 +201,9 @@ impl Memory {
         self.said_complaint = None;
     }
 
-    /// Removing the orphan failed.
+    /// Removing the orphan failed; it may be gone, or half gone: nobody can use it any more.
     pub fn folded_orphan_kept(&mut self, now: Time, schedule: Schedule, dice: u8) {
+        self.stray = true;
         self.backoff.failed(now, schedule, dice);
     }
 

@@ -82,4 +82,18 @@ impl Settings {
             node: None,
         }
     }
+
+    /// The same for a provisioner that runs on each node: each has a mark of its own.
+    #[must_use]
+    pub fn on(self, node: Option<OwnNode>) -> Self {
+        let mark = node.as_ref().map_or_else(
+            || names::in_flight_finalizer(&self.driver),
+            |it| names::in_flight_finalizer_on(&self.driver, &it.name),
+        );
+        Self {
+            mark: mark.into(),
+            node,
+            ..self
+        }
+    }
 }

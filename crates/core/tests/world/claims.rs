@@ -1,5 +1,5 @@
-//! A small world of one claim name, its class, a snapshot, and a provisioner that crashes: visits
-//! every state and asks whether a volume was ever left on storage, or destroyed unasked.
+//! A small world of one claim name, its class, a snapshot, two nodes, and a provisioner that crashes:
+//! visits every state and asks whether a volume was ever left on storage, or destroyed unasked.
 //!
 //! A version is the whole object: a write is conditional on the object being what was seen. The
 //! facts and the memory are the machine's own.
@@ -11,7 +11,7 @@ mod sight;
 use std::hash::{Hash, Hasher};
 
 use tintype_core::Seen;
-use tintype_core::claim::{Complaint, Outcome};
+use tintype_core::claim::{Complaint, Outcome, Turn};
 
 use super::explore::{Visited, explore};
 
@@ -28,11 +28,38 @@ pub(crate) struct Setup {
     snapshot_goes: bool,
     /// An administrator may bind the claim to another volume.
     bound_elsewhere: bool,
+    /// How many claims of the name are made, one after the other.
+    claims: u8,
+    /// Whether it matters on which node a volume is.
+    places: Places,
     /// Calls that fail, replies that get lost.
     faults: u8,
     /// Crashes of the provisioner.
     crashes: u8,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Places {
+    /// Volumes can be reached from everywhere.
+    Everywhere,
+    /// Late binding: a node is selected first, and the first may go and come back.
+    NodeGoes,
+    /// Late binding: somebody selects another node, or none.
+    NodeChanges,
+    /// There is a provisioner on each node; this is the first's.
+    EachNode,
+}
+
+impl Places {
+    const fn late(self) -> bool {
+        matches!(self, Self::NodeGoes | Self::NodeChanges)
+    }
+}
+
+/// A node, by number from 1.
+type Node = u8;
+/// Where a driver puts a volume if it is not told where.
+const ANYWHERE: Node = 0;
 
 /// A setup is no part of what tells states apart.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +90,10 @@ struct Claim {
     uid: u8,
     deleting: bool,
     marked: bool,
+    /// By the provisioner of the other node.
+    marked_by_other: bool,
     bound: Bound,
+    selected: Option<Node>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,8 +116,11 @@ struct Memory {
     of: Option<u8>,
     outcome: Outcome,
     confirmed: bool,
-    /// A request is remembered.
-    asked: bool,
+    /// A request is remembered: for which node, or for anywhere.
+    asked: Option<Node>,
+    stray: bool,
+    exhausted: bool,
+    turn: Turn,
     failing: bool,
     said: bool,
     complaint: Option<Complaint>,
@@ -98,7 +131,10 @@ const BLANK: Memory = Memory {
     of: None,
     outcome: Outcome::None,
     confirmed: false,
-    asked: false,
+    asked: None,
+    stray: false,
+    exhausted: false,
+    turn: Turn::None,
     failing: false,
     said: false,
     complaint: None,
@@ -110,6 +146,8 @@ const BLANK: Memory = Memory {
 struct Provisioner {
     claim: Seen<Claim>,
     class: Seen<()>,
+    /// The first node is there; the second always is.
+    first_node: bool,
     snapshot: Seen<Snap>,
     /// By uid of the claim.
     volumes: [Seen<Phase>; 2],
@@ -129,6 +167,7 @@ pub(crate) struct World {
     setup: Fixed,
     claim: Option<Claim>,
     class: bool,
+    first_node: bool,
     snapshot: Option<Snap>,
     /// The content, and the snapshot on storage with it.
     content: bool,
@@ -138,6 +177,10 @@ pub(crate) struct World {
     storage: [bool; 2],
     /// A call that was given up may still take effect.
     late: [bool; 2],
+    /// Where either is, by uid of the claim.
+    place: [Node; 2],
+    /// With a provisioner on each node: the other node has a volume for the first claim, too.
+    other_has: bool,
     /// How many claims of the name were made.
     born: u8,
     it: Provisioner,
@@ -155,15 +198,19 @@ impl World {
             setup: Fixed(setup),
             claim: None,
             class: true,
+            first_node: true,
             snapshot,
             content: setup.restore,
             volumes: [None; 2],
             storage: [false; 2],
             late: [false; 2],
+            place: [ANYWHERE; 2],
+            other_has: false,
             born: 0,
             it: Provisioner {
                 claim: Seen::NotCached,
                 class: Seen::Present(()),
+                first_node: true,
                 snapshot: seen(snapshot),
                 volumes: [Seen::NotCached; 2],
                 content: Seen::NotCached,
@@ -189,6 +236,8 @@ const PLAIN: Setup = Setup {
     class_goes: false,
     snapshot_goes: false,
     bound_elsewhere: false,
+    claims: 2,
+    places: Places::Everywhere,
     faults: 2,
     crashes: 1,
 };
@@ -250,6 +299,39 @@ fn a_claim_is_bound_elsewhere_while_it_is_in_flight() {
         ..PLAIN
     };
     holds("a claim bound elsewhere", setup);
+}
+
+#[test]
+fn a_selected_node_goes_while_a_claim_is_in_flight() {
+    let setup = Setup {
+        claims: 1,
+        places: Places::NodeGoes,
+        faults: 1,
+        ..PLAIN
+    };
+    holds("a node that goes", setup);
+}
+
+#[test]
+fn another_node_is_selected_while_a_claim_is_in_flight() {
+    let setup = Setup {
+        claims: 1,
+        places: Places::NodeChanges,
+        faults: 1,
+        ..PLAIN
+    };
+    holds("a node that changes", setup);
+}
+
+#[test]
+fn a_node_takes_a_claim_that_another_may_have_worked_on() {
+    let setup = Setup {
+        claims: 1,
+        places: Places::EachNode,
+        faults: 1,
+        ..PLAIN
+    };
+    holds("a provisioner on each node", setup);
 }
 
 #[test]

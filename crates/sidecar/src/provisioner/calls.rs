@@ -35,8 +35,9 @@ impl Claims {
             Ok(secrets) => secrets,
             Err(error) => return self.not_called(key, seen, &error.to_string()),
         };
-        seen.memory.began = self.base.clock.now();
-        seen.memory.request = Some(request.clone());
+        let why = seen.why();
+        seen.memory
+            .folded_asked(request.clone(), why, self.base.clock.now());
         let message = wire::create(&request, secrets.clone());
         let client = self.base.driver.client.clone();
         let mut call: Call = async move { client.create_volume(message).await }.boxed();
@@ -79,7 +80,8 @@ impl Claims {
             Ok(made) => made,
             Err(error) => return self.refusal(key, seen, &error),
         };
-        let lacking = wire::lacking(&request, &made).filter(|_| seen.why() == Why::Wanted);
+        let wanted = seen.why() == Why::Wanted && !seen.memory.stray;
+        let lacking = wire::lacking(&request, &made).filter(|_| wanted);
         if let Some(lacking) = lacking {
             return self.give_back(key, seen, &request, made.id, &lacking).await;
         }
@@ -100,7 +102,11 @@ impl Claims {
     fn refusal(&self, key: &Key, seen: &mut Sighting, error: &CallError) {
         // Something has our name on storage, and it is not what was asked for now.
         if error.is_uncertain() || error.code == Code::AlreadyExists {
-            return self.failed(key, seen, Outcome::Uncertain, &error.to_string());
+            self.failed(key, seen, Outcome::Uncertain, &error.to_string());
+            if error.code == Code::AlreadyExists {
+                seen.memory.folded_name_taken();
+            }
+            return;
         }
         self.failed(key, seen, Outcome::Nothing, &error.to_string());
         let selected = seen

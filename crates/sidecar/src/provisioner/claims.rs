@@ -268,6 +268,8 @@ impl Machine for Claims {
         if step.unmarks() {
             seen.memory.folded_unmarking();
             self.memory.keep(key, seen.memory.clone());
+            // Whoever has the claim next may make its object: a read that found none counts no more.
+            seen.volume = Seen::NotCached;
         }
     }
 

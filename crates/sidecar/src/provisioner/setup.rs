@@ -90,12 +90,12 @@ impl Beside {
                 single_node_modes: has(Capability::SingleNodeMultiWriter),
                 topology: self.topology(gates),
             },
-            node: self.node.as_ref().map(|it| OwnNode {
-                name: it.name.as_str().into(),
-                immediate: args.node.node_deployment_immediate_binding,
-            }),
             ..Settings::new(driver.name.clone())
         }
+        .on(self.node.as_ref().map(|it| OwnNode {
+            name: it.name.as_str().into(),
+            immediate: args.node.node_deployment_immediate_binding,
+        }))
     }
 
     /// What has to be watched for that.

@@ -4,13 +4,14 @@ use tintype_core::Verdict;
 use tintype_core::claim::{self, Complaint, Waiting};
 
 use super::moves::{Cache, How, Move};
-use super::{Bound, World};
+use super::{Bound, Claim, Places, World};
 use crate::explore;
 
 /// What happens, in this order of precedence, while nobody interferes.
-const ALONE: [Move; 13] = [
+const ALONE: [Move; 17] = [
     Move::Told(Cache::Claims),
     Move::Told(Cache::Classes),
+    Move::Told(Cache::Nodes),
     Move::Told(Cache::Snapshots),
     Move::Told(Cache::Volumes),
     Move::LateEffect(0),
@@ -22,6 +23,9 @@ const ALONE: [Move; 13] = [
     Move::VolumeMachine(0),
     Move::VolumeMachine(1),
     Move::CallIsDue,
+    Move::OtherNodeFinishes,
+    Move::Selects(1),
+    Move::Selects(2),
 ];
 
 impl explore::World for World {
@@ -38,9 +42,16 @@ impl explore::World for World {
     }
 
     fn alone(self) -> Option<(Move, Self)> {
-        ALONE
-            .iter()
-            .find_map(|&step| Some((step, self.play(step)?)))
+        let placed = self.claim.is_some_and(|it| it.selected.is_some());
+        let late = self.setup.0.places.late() && !placed;
+        let each = self.setup.0.places == Places::EachNode;
+        let happens = |it: &&Move| match it {
+            Move::Selects(_) => late,
+            Move::OtherNodeFinishes => each,
+            _ => true,
+        };
+        let mut moves = ALONE.iter().filter(happens);
+        moves.find_map(|&step| Some((step, self.play(step)?)))
     }
 
     fn wrong_at_rest(&self) -> Option<&'static str> {
@@ -50,11 +61,13 @@ impl explore::World for World {
         let cured = matches!(verdict, Verdict::Rest(Waiting::ForCure(_)));
         let left = (0..2).any(|at| self.storage[at] && self.volumes[at].is_none());
         let held = self.snapshot.is_some_and(|it| it.protected);
-        let marked = self.claim.is_some_and(|it| it.marked);
+        let marked = self.claim.is_some_and(|it| it.marked || it.marked_by_other);
         if left && !marked {
             return Some("left over: a volume on storage that nothing tells of");
         }
-        let waits = self.claim.filter(|it| it.bound == Bound::No);
+        // The other node's provisioner has it.
+        let ours = |it: &Claim| self.setup.0.places != Places::EachNode || it.selected != Some(2);
+        let waits = self.claim.filter(|it| it.bound == Bound::No && ours(it));
         if self.claim.is_some_and(|it| it.deleting) && !(doubt && marked) {
             return Some("stuck: a claim cannot be deleted");
         }

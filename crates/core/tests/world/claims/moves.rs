@@ -1,10 +1,10 @@
 //! Lists everything that can happen next, and lets it happen.
 
-use tintype_core::claim::{self, Outcome, Step};
+use tintype_core::claim::{self, Outcome, Step, Turn};
 use tintype_core::retry::Schedule;
 use tintype_core::{Seen, Time, Verdict};
 
-use super::{BLANK, Bound, Claim, Phase, Setup, Snap, World, seen};
+use super::{ANYWHERE, BLANK, Bound, Claim, Node, Phase, Places, Setup, Snap, World, seen};
 
 /// One event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,15 @@ pub(crate) enum Move {
     ClassVanishes,
     ClassComesBack,
     BoundElsewhere,
+    /// The scheduler places a pod, or somebody thinks better of it.
+    Selects(Node),
+    Deselects,
+    FirstNodeGoes,
+    FirstNodeComesBack,
+    /// The provisioner of the other node marks a claim, calls its driver, and crashes.
+    OtherNodeBegins,
+    /// It comes back, and finishes what it began.
+    OtherNodeFinishes,
     /// The cluster binds the claim to its volume, or releases a volume whose claim went.
     Binder,
     /// The controller lets a deleted snapshot go, with what is behind it.
@@ -33,6 +42,7 @@ pub(crate) enum Move {
 pub(crate) enum Cache {
     Claims,
     Classes,
+    Nodes,
     Snapshots,
     Volumes,
 }
@@ -90,21 +100,49 @@ pub(super) fn all(setup: Setup) -> Vec<Move> {
             Move::Told(Cache::Classes),
         ]);
     }
+    match setup.places {
+        Places::Everywhere => {}
+        Places::NodeGoes => moves.extend([
+            Move::Selects(1),
+            Move::Selects(2),
+            Move::FirstNodeGoes,
+            Move::FirstNodeComesBack,
+            Move::Told(Cache::Nodes),
+        ]),
+        Places::NodeChanges => {
+            moves.extend([Move::Selects(1), Move::Selects(2), Move::Deselects]);
+        }
+        Places::EachNode => moves.extend([
+            Move::Selects(2),
+            Move::Deselects,
+            Move::OtherNodeBegins,
+            Move::OtherNodeFinishes,
+        ]),
+    }
     if setup.bound_elsewhere {
         moves.push(Move::BoundElsewhere);
     }
     moves
 }
 
+const fn selected(step: Move) -> Option<Node> {
+    match step {
+        Move::Selects(node) => Some(node),
+        _ => None,
+    }
+}
+
 impl World {
     pub(super) fn happens(mut self, step: Move) -> Option<Self> {
         match step {
-            Move::UserCreates if self.claim.is_none() && self.born < 2 => {
+            Move::UserCreates if self.claim.is_none() && self.born < self.setup.0.claims => {
                 self.claim = Some(Claim {
                     uid: self.born,
                     deleting: false,
                     marked: false,
+                    marked_by_other: false,
                     bound: Bound::No,
+                    selected: None,
                 });
                 self.born += 1;
             }
@@ -120,6 +158,12 @@ impl World {
                 }
                 claim.bound = Bound::Elsewhere;
             }
+            Move::Selects(_)
+            | Move::Deselects
+            | Move::FirstNodeGoes
+            | Move::FirstNodeComesBack
+            | Move::OtherNodeBegins
+            | Move::OtherNodeFinishes => self.places(step)?,
             Move::Binder => self.bind()?,
             Move::Controller => {
                 let waits = self.claim.is_some_and(|it| it.bound == Bound::No);
@@ -158,9 +202,52 @@ impl World {
         Some(self)
     }
 
+    /// What happens to nodes, and on the other one.
+    fn places(&mut self, step: Move) -> Option<()> {
+        let pending = self.claim.as_mut().filter(|it| it.bound == Bound::No);
+        match step {
+            Move::Selects(1) if !self.first_node => return None,
+            Move::Selects(_) if self.setup.0.places == Places::NodeGoes => {
+                // As the scheduler does: only where none is.
+                pending.filter(|it| it.selected.is_none())?.selected = selected(step);
+            }
+            Move::Selects(_) => pending?.selected = selected(step),
+            Move::Deselects => pending?.selected = None,
+            Move::FirstNodeGoes => self.first_node = false,
+            Move::FirstNodeComesBack => self.first_node = true,
+            _ => self.other_node(step)?,
+        }
+        Some(())
+    }
+
+    fn other_node(&mut self, step: Move) -> Option<()> {
+        let claim = self.claim.as_mut()?;
+        let its = claim.selected == Some(2) && !claim.deleting && claim.bound == Bound::No;
+        match step {
+            Move::OtherNodeBegins if its && !claim.marked && !claim.marked_by_other => {
+                self.left.crashes = self.left.crashes.checked_sub(1)?;
+                claim.marked_by_other = true;
+                self.other_has = true;
+            }
+            Move::OtherNodeFinishes if claim.marked_by_other => {
+                claim.marked_by_other = false;
+                self.other_has = false;
+                if its {
+                    let at = usize::from(claim.uid);
+                    self.storage[at] = true;
+                    self.place[at] = 2;
+                    self.volumes[at] = Some(Phase::Available);
+                }
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
     /// The server lets a claim go that nothing holds.
     fn reap(&mut self) {
-        let Some(claim) = self.claim.filter(|it| it.deleting && !it.marked) else {
+        let free = |it: &Claim| it.deleting && !it.marked && !it.marked_by_other;
+        let Some(claim) = self.claim.filter(free) else {
             return;
         };
         let at = usize::from(claim.uid);
@@ -193,6 +280,7 @@ impl World {
         match cache {
             Cache::Claims => self.it.claim = seen(self.claim),
             Cache::Classes => self.it.class = seen(self.class.then_some(())),
+            Cache::Nodes => self.it.first_node = self.first_node,
             Cache::Snapshots => self.it.snapshot = seen(self.snapshot),
             Cache::Volumes => {
                 for (cached, object) in self.it.volumes.iter_mut().zip(self.volumes) {
@@ -264,15 +352,22 @@ impl World {
                 let at = usize::from(self.about()?);
                 self.it.volumes[at] = self.volumes[at].map_or(Seen::Absent, Seen::Present);
             }
-            Step::Mark | Step::Unmark | Step::ProtectSource | Step::CreateVolume => {
-                self.write(step, how)?;
-            }
-            Step::LookUpAttributes
+            Step::Mark
+            | Step::Unmark
             | Step::Reschedule
-            | Step::DrawLot
-            | Step::AskCapacity
             | Step::TakeOver
-            | Step::TellPopulator => panic!("not of this world: {step:?}"),
+            | Step::ProtectSource
+            | Step::CreateVolume => self.write(step, how)?,
+            Step::DrawLot => {
+                let schedule = Schedule { start: 9, max: 9 };
+                (how == How::Works).then_some(())?;
+                self.remember(|it| it.folded_lot(Time(0), schedule, 0));
+            }
+            Step::AskCapacity => {
+                (how == How::Works).then_some(())?;
+                self.it.memory.turn = Turn::HasRoom;
+            }
+            Step::LookUpAttributes | Step::TellPopulator => panic!("not of this world: {step:?}"),
         }
         self.reap();
         Some(self)
@@ -286,22 +381,39 @@ impl World {
         };
         let cached = *self.it.claim.present()?;
         match step {
-            Step::Mark | Step::Unmark => {
+            Step::Mark | Step::Unmark | Step::Reschedule | Step::TakeOver => {
                 let refused = step == Step::Mark && cached.deleting && !cached.marked;
                 if self.claim != Some(cached) || refused {
                     return None; // A conflict; news is on its way.
                 }
                 if step.unmarks() {
                     self.remember(claim::Memory::folded_unmarking);
+                    // Whoever has the claim next may make it: what was read counts no more.
+                    let at = usize::from(cached.uid);
+                    if self.it.volumes[at] == Seen::Absent {
+                        self.it.volumes[at] = Seen::NotCached;
+                    }
                 }
                 let marked = step == Step::Mark;
-                let next = Claim { marked, ..cached };
+                let selected = match step {
+                    Step::Reschedule => None,
+                    Step::TakeOver => Some(1),
+                    _ => cached.selected,
+                };
+                let next = Claim {
+                    marked,
+                    selected,
+                    ..cached
+                };
                 self.claim = Some(next);
                 self.reap();
                 if !lost {
                     self.it.claim = self.claim.map_or(Seen::Absent, Seen::Present);
-                    if marked {
-                        self.remember(|it| it.folded_mark(cached.marked));
+                    match step {
+                        Step::Mark => self.remember(|it| it.folded_mark(cached.marked)),
+                        Step::Reschedule => self.remember(claim::Memory::folded_rescheduled),
+                        Step::TakeOver => self.it.memory.turn = Turn::None,
+                        _ => {}
                     }
                 }
             }
@@ -323,10 +435,16 @@ impl World {
                 if self.it.memory.of != Some(cached.uid) || !self.storage[at] {
                     self.harm = Some("a volume object for what is not on storage");
                 }
-                self.volumes[at] = Some(Phase::Available);
-                if !lost {
-                    self.it.volumes[at] = Seen::Present(Phase::Available);
+                if self.setup.0.places != Places::Everywhere && self.place[at] == ANYWHERE {
+                    self.harm = Some("misplaced: a volume for a pod, and nobody chose its place");
                 }
+                self.volumes[at] = Some(Phase::Available);
+                self.it.volumes[at] = if lost {
+                    // The pass ends, and what it read is forgotten.
+                    Seen::NotCached
+                } else {
+                    Seen::Present(Phase::Available)
+                };
             }
         }
         Some(())
@@ -344,13 +462,26 @@ impl World {
             if claim.is_some_and(|it| !it.marked) {
                 self.harm = Some("unmarked: the driver is called for a claim without the mark");
             }
-            self.remember(|it| it.request = Some(Self::request(of)));
+            self.ask(of)?;
         }
         // A driver works on one call for a name at a time.
         if self.late[at] && !matches!(how, How::Slow | How::LostBefore) {
             return None;
         }
         let there = self.storage[at];
+        let place = self.it.memory.asked?;
+        if self.other_has && !self.it.memory.stray {
+            self.harm = Some("twice: another node has a volume for it");
+        }
+        if there && place != ANYWHERE && place != self.place[at] {
+            (how == How::Works).then_some(())?;
+            self.fails(Outcome::Uncertain);
+            self.remember(claim::Memory::folded_name_taken);
+            return Some(());
+        }
+        if !there && !self.late[at] {
+            self.place[at] = place;
+        }
         let makes = there || !self.setup.0.restore || self.content;
         match how {
             How::Slow if step == Step::CreateOnStorage => {
@@ -362,7 +493,12 @@ impl World {
                 self.remember(|it| it.folded_created(Self::made()));
             }
             How::Refused if there || self.late[at] => return None,
-            How::Works | How::Refused => self.fails(Outcome::Nothing),
+            How::Works | How::Refused => {
+                self.fails(Outcome::Nothing);
+                if how == How::Refused && self.setup.0.places.late() {
+                    self.remember(|it| it.folded_exhausted(false));
+                }
+            }
             How::LostBefore => self.fails(Outcome::Uncertain),
             How::LostAfter | How::LostLate if !makes => return None,
             How::LostAfter => {
