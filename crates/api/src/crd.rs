@@ -1,8 +1,13 @@
-//! Carries the definitions (CRDs) to install in a cluster, as the files in `deploy/crds/` have them.
+//! Carries the definitions (CRDs) to install in a cluster, as the files in `deploy/crds/` have them, and what may be
+//! laid over them.
 //!
 //! Does not know how they are installed. Tests hold files and types together.
 
+mod overlay;
+
 use serde_json::Value;
+
+pub use overlay::{ConversionWebhook, CrdOptions};
 
 /// File name and text of each definition.
 pub const CRDS: &[(&str, &str)] = &[
@@ -56,4 +61,13 @@ pub fn crds() -> Result<Vec<Value>, CrdError> {
             serde_yaml_ng::from_str(text).map_err(|source| CrdError { file, source })
         })
         .collect()
+}
+
+/// All definitions, with what is asked for laid over them.
+pub fn crds_with(options: &CrdOptions) -> Result<Vec<Value>, CrdError> {
+    let mut definitions = crds()?;
+    for definition in &mut definitions {
+        overlay::lay(definition, options);
+    }
+    Ok(definitions)
 }

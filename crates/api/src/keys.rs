@@ -90,6 +90,10 @@ pub const ANNOTATION_GROUP_DELETION_SECRET_NAMESPACE: &str =
 /// On a group content read as v1beta1: what that version has no field for, as JSON.
 pub const ANNOTATION_GROUP_INFO_LIST: &str =
     "groupsnapshot.storage.kubernetes.io/volume-snapshot-info-list";
+/// On a group content read as v1beta1: what stood under [`ANNOTATION_GROUP_INFO_LIST`] in the version it is kept in.
+/// Ours: upstream's webhook overwrites it.
+pub const ANNOTATION_GROUP_DISPLACED: &str =
+    "conversion.tintype.dev/displaced-volume-snapshot-info-list";
 
 // ---- Annotations of claims and volumes
 

@@ -12,6 +12,7 @@
 
 mod class;
 mod content;
+pub mod conversion;
 mod crd;
 mod group;
 mod group_class;
@@ -28,7 +29,7 @@ pub use content::{
     VolumeSnapshotContent, VolumeSnapshotContentSource, VolumeSnapshotContentSpec,
     VolumeSnapshotContentStatus,
 };
-pub use crd::{CRDS, CrdError, crds};
+pub use crd::{CRDS, ConversionWebhook, CrdError, CrdOptions, crds, crds_with};
 pub use group::{
     VolumeGroupSnapshot, VolumeGroupSnapshotSource, VolumeGroupSnapshotSpec,
     VolumeGroupSnapshotStatus,

@@ -33,6 +33,7 @@ pub mod retry;
 pub mod secret;
 pub mod snapshot;
 pub mod topology;
+pub mod validation;
 pub mod volume;
 pub mod write;
 
