@@ -8,7 +8,6 @@ mod busy;
 mod cut;
 mod format;
 mod freeze;
-mod journal;
 mod loops;
 mod pool;
 #[cfg(test)]
@@ -145,11 +144,7 @@ impl Image {
 
     /// Refuses what needs room while there is next to none.
     fn require_room(&self) -> Result<(), Refusal> {
-        let mut space = self.pool.space()?;
-        if space.available < RESERVE {
-            self.pool.reclaim()?;
-            space = self.pool.space()?;
-        }
+        let space = self.pool.space()?;
         if space.available >= RESERVE {
             return Ok(());
         }

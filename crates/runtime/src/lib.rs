@@ -12,6 +12,7 @@ mod cache;
 mod chain;
 mod clock;
 mod definitions;
+mod desk;
 mod duration;
 mod event;
 pub mod flags;
@@ -35,13 +36,14 @@ pub use cache::{Cache, Change, Index};
 pub use chain::Chain;
 pub use clock::Clock;
 pub use definitions::{Kind, KindsError, await_kinds};
+pub use desk::Desk;
 pub use duration::{DurationError, GoDuration};
 pub use event::{Events, Recorder};
 pub use http::HttpError;
 pub use late::LateKinds;
 pub use metrics::{
     CallMetrics, LeaderMetrics, Metrics, MetricsError, Operation, Operations, ProvisionMetrics,
-    SnapshotType,
+    ReviewMetrics, SnapshotType,
 };
 pub use pass::{Engine, Machine};
 pub use queue::Queue;

@@ -12,6 +12,7 @@ mod process;
 mod provision;
 mod queue;
 mod requests;
+mod reviews;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +23,7 @@ pub use calls::CallMetrics;
 pub use leader::LeaderMetrics;
 pub use operations::{Operation, Operations, SnapshotType};
 pub use provision::ProvisionMetrics;
+pub use reviews::ReviewMetrics;
 
 use machine::MachineVecs;
 pub(crate) use machine::{MachineMetrics, Outcome};
@@ -117,6 +119,11 @@ impl Metrics {
     /// How many volumes are made and deleted, and how long that takes.
     pub fn volumes(&self) -> Result<ProvisionMetrics, MetricsError> {
         ProvisionMetrics::new(self.registry())
+    }
+
+    /// What a webhook is asked.
+    pub fn reviews(&self) -> Result<ReviewMetrics, MetricsError> {
+        ReviewMetrics::new(self.registry())
     }
 
     /// Whether this process holds the lease.

@@ -199,7 +199,7 @@ impl Term {
     }
 }
 
-async fn serve(
+pub(crate) async fn serve(
     flags: HttpFlags,
     metrics_address: &str,
     (metrics, health): (&Metrics, &Health),

@@ -72,6 +72,8 @@ pub enum StartError {
     DriverIll(#[source] tintype_csi::CallError),
     #[error(transparent)]
     Ended(#[from] EndedError),
+    #[error("the webhook did not come up")]
+    Webhook(#[source] anyhow::Error),
     #[error("a worker of the start ended early")]
     Worker(#[from] tokio::task::JoinError),
 }
@@ -167,13 +169,19 @@ impl Cluster {
         );
         let ready = async {
             let classes = self.options.default_classes;
-            install::install(&self.client, &self.options.driver_name, classes).await?;
+            let webhook = self.options.webhook;
+            install::install(&self.client, &self.options.driver_name, classes, webhook).await?;
             roles::driver_answers(socket).await
         };
         tokio::select! {
             ready = ready => ready?,
             ended = first_end(&mut self.rest) => return Err(ended.into()),
             ended = first_end(&mut self.storage) => return Err(ended.into()),
+        }
+        if self.options.webhook {
+            let end = self.end_rest.clone();
+            let address = roles::webhook(&mut self.rest, &self.server, end).await?;
+            install::webhook_is_at(&self.client, address).await?;
         }
         roles::all(
             &mut self.roles,

@@ -48,6 +48,9 @@ pub struct Args {
     /// Do not install the classes `tintype`, which are the default ones.
     #[arg(long)]
     no_default_classes: bool,
+    /// Run the webhook that converts group snapshots between versions and validates snapshot objects.
+    #[arg(long)]
+    webhook: bool,
     /// Keep everything in a temporary folder, gone at the end.
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
@@ -64,6 +67,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         driver_pool_size,
         allow_non_atomic_groups,
         no_default_classes,
+        webhook,
         ephemeral,
     } = args;
     let began = Instant::now();
@@ -84,6 +88,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         driver_pool_size,
         allow_non_atomic_groups,
         default_classes: !no_default_classes,
+        webhook,
         without: &[],
     };
     let started = tokio::select! {

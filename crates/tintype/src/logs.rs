@@ -34,6 +34,7 @@ pub(crate) fn start(wanted: Wanted) {
         "runtime",
         "sandbox",
         "sidecar",
+        "webhook",
     ];
     let ours = ours.iter().map(|name| (format!("tintype_{name}"), level));
     let targets = Targets::new().with_default(libraries).with_targets(ours);

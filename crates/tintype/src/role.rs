@@ -29,9 +29,12 @@ pub(crate) enum Role {
     /// Take a volume away from the directory where it was mounted.
     Unmount(Watched<mount::UnmountArgs>),
     Bench(Watched<bench::Args>),
-    /// Print the definitions of the snapshot kinds, for `kubectl apply -f -`.
-    Crds,
+    Crds(tintype_webhook::crds::Args),
+    Convert(tintype_webhook::convert::Args),
     SnapshotController(tintype_controller::Args),
+    SnapshotConversionWebhook(tintype_webhook::Args),
+    #[command(name = VALIDATION, hide = true)]
+    SnapshotValidationWebhook(tintype_webhook::Args),
     CsiSnapshotter(tintype_sidecar::snapshotter::Args),
     CsiProvisioner(tintype_sidecar::provisioner::Args),
     CsiDriver(tintype_driver::Args),
@@ -50,7 +53,16 @@ pub(crate) struct Watched<A: clap::Args> {
 }
 
 /// Roles of upstream's programs: also links of that name, and flags as Go takes them.
-const UPSTREAM: [&str; 3] = ["snapshot-controller", "csi-snapshotter", "csi-provisioner"];
+const UPSTREAM: [&str; 5] = [
+    "snapshot-controller",
+    "snapshot-conversion-webhook",
+    VALIDATION,
+    "csi-snapshotter",
+    "csi-provisioner",
+];
+
+/// What the webhook role was called before there was anything to convert.
+const VALIDATION: &str = "snapshot-validation-webhook";
 
 /// The role that the command line means, by the program's name or by its first argument.
 pub(crate) fn choose(arguments: impl IntoIterator<Item = OsString>) -> Result<Role, clap::Error> {
@@ -109,6 +121,25 @@ mod tests {
     }
 
     #[test]
+    fn the_webhook_has_both_of_upstreams_names() {
+        for name in ["snapshot-conversion-webhook", "snapshot-validation-webhook"] {
+            let link = format!("/usr/bin/{name}");
+            for line in [
+                vec![link.as_str(), "-port=8443"],
+                vec!["tintype", name, "-port=8443"],
+            ] {
+                match chosen(&line).unwrap() {
+                    Role::SnapshotConversionWebhook(args)
+                    | Role::SnapshotValidationWebhook(args) => {
+                        assert_eq!(args.port, 8443);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_link_speaks_of_itself() {
         let error = chosen(&["./snapshot-controller", "-no-such-flag"])
             .unwrap_err()
@@ -135,9 +166,12 @@ mod tests {
     #[test]
     fn every_command_says_what_it_does() {
         let help = Tintype::command().render_help().to_string();
+        let words: Vec<&str> = help.split_whitespace().collect();
+        let help = words.join(" ");
         for says in [
-            "up                   Run a Kubernetes API",
-            "demo                 Fill a volume",
+            "up Run a Kubernetes API",
+            "demo Fill a volume",
+            "convert Print manifests",
         ] {
             assert!(help.contains(says), "{help}");
         }

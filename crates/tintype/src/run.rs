@@ -10,17 +10,21 @@ use std::{
 
 use anyhow::Context as _;
 use tintype_sandbox::{bench, demo, mount, up};
+use tintype_webhook::{convert, crds};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::client,
+    client::{ClientError, client},
     logs::{self, Wanted},
     role::Role,
 };
 
 /// A blocking call that is still at it when the role has ended is not waited for.
 const LINGER: Duration = Duration::from_millis(100);
+
+/// Exit status of a command that did its work and found that something is left to do.
+const TO_DO: u8 = 3;
 
 /// A terminal and a supervisor may both pass on one wish to end; a person asks again later.
 const SAME: Duration = Duration::from_secs(1);
@@ -60,7 +64,22 @@ async fn play(role: Role, shutdown: CancellationToken) -> anyhow::Result<ExitCod
         Role::Mount(mount) => say(&mount::mount(mount.args).await?)?,
         Role::Unmount(unmount) => say(&mount::unmount(unmount.args).await?)?,
         Role::Bench(bench) => bench::run(bench.args, shutdown).await?,
-        Role::Crds => say(&crds())?,
+        Role::Crds(args) if args.check => {
+            let verdict = tintype_webhook::check(&args).await?;
+            say(&verdict.text)?;
+            return Ok(ExitCode::from(if verdict.breaks { TO_DO } else { 0 }));
+        }
+        Role::Crds(args) => say(&crds::print(&args)?)?,
+        Role::Convert(args) => {
+            return Ok(match convert::run(&args)? {
+                convert::Outcome::Complete => ExitCode::SUCCESS,
+                convert::Outcome::Incomplete => ExitCode::from(TO_DO),
+            });
+        }
+        Role::SnapshotConversionWebhook(args) | Role::SnapshotValidationWebhook(args) => {
+            let client = webhook_client(&args).await?;
+            tintype_webhook::run(args, client, shutdown).await?;
+        }
         Role::Version => say(concat!("tintype ", env!("CARGO_PKG_VERSION")))?,
         Role::SnapshotController(args) => {
             let client = client(args.kubeconfig.as_deref()).await?;
@@ -98,7 +117,10 @@ fn wanted(role: &Role) -> Wanted {
         Role::Mount(mount) => logs::watched(mount.verbose),
         Role::Unmount(unmount) => logs::watched(unmount.verbose),
         Role::Bench(bench) => logs::watched(bench.verbose),
-        Role::Crds | Role::Version => logs::watched(0),
+        Role::Crds(_) | Role::Convert(_) | Role::Version => logs::watched(0),
+        Role::SnapshotConversionWebhook(args) | Role::SnapshotValidationWebhook(args) => {
+            logs::of_role(&args.log)
+        }
         Role::SnapshotController(args) => logs::of_role(&args.role.log),
         Role::CsiSnapshotter(args) => logs::of_role(&args.role.log),
         Role::CsiProvisioner(args) => logs::of_role(&args.role.log),
@@ -129,7 +151,11 @@ fn say(text: &str) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{}", text.trim_end()).context("cannot write to standard output")
 }
 
-fn crds() -> String {
-    let texts = tintype_api::CRDS.iter().map(|(_, text)| text.trim_end());
-    texts.collect::<Vec<_>>().join("\n---\n")
+/// Converting takes no cluster, so outside of one the webhook runs without, unless a file was named.
+async fn webhook_client(args: &tintype_webhook::Args) -> anyhow::Result<Option<kube::Client>> {
+    match client(args.kubeconfig.as_deref()).await {
+        Ok(client) => Ok(Some(client)),
+        Err(ClientError::NoPod(_)) if !args.self_signed => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

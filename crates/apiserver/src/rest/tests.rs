@@ -10,12 +10,10 @@ mod histories;
 mod hook;
 mod lists;
 mod openapi;
-mod policies;
 mod protobuf;
 mod quotas;
 mod reflectors;
 mod watches;
-mod webhooks;
 
 use std::sync::Arc;
 

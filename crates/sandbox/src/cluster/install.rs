@@ -2,7 +2,7 @@
 //! What the roles cannot do without is put back at each start; the rest is made once, and a user's
 //! change or deletion of it stays.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::ConfigMap,
@@ -19,10 +19,16 @@ use kube::{
 };
 use serde::Deserialize as _;
 use serde_json::{Value, json};
+use tintype_api::{ConversionWebhook, CrdOptions};
 
 use crate::request_error::RequestError;
 
 const RBAC: &str = include_str!("rbac.yaml");
+/// What a cluster applies to run the webhook.
+const WEBHOOK: [&str; 2] = [
+    include_str!("../../../../deploy/webhook/webhook.yaml"),
+    include_str!("../../../../deploy/webhook/validation.yaml"),
+];
 
 /// Remembers what was installed, and in which form.
 const MARKER: &str = "tintype-installed";
@@ -63,10 +69,22 @@ pub(crate) async fn install(
     client: &Client,
     driver: &str,
     default_classes: bool,
+    webhook: bool,
 ) -> Result<(), InstallError> {
     let before = read_marker(client).await?;
     let mut after = before.clone();
-    let definitions = tintype_api::crds()?;
+    // Whoever tries what an old page prints is answered with what to change.
+    let options = CrdOptions {
+        serve_legacy: true,
+        conversion: webhook.then(ConversionWebhook::default),
+    };
+    let mut definitions = tintype_api::crds_with(&options)?;
+    for definition in &mut definitions {
+        if definition["spec"]["conversion"].is_null() {
+            // It may have been converted by a webhook at the last start.
+            definition["spec"]["conversion"] = json!({"strategy": "None", "webhook": null});
+        }
+    }
     for object in &definitions {
         bring_in(
             client,
@@ -85,7 +103,11 @@ pub(crate) async fn install(
         )
         .await?;
     }
-    for item in rest(driver, default_classes)? {
+    let mut items = rest(driver, default_classes)?;
+    if webhook {
+        items.extend(of_webhook()?);
+    }
+    for item in items {
         bring_in(client, &item, &mut after).await?;
     }
     if after != before {
@@ -112,6 +134,51 @@ fn rest(driver: &str, default_classes: bool) -> Result<Vec<Item>, InstallError> 
         needed: false,
     }));
     Ok(items)
+}
+
+/// All of the webhook's manifests but what would run it.
+fn of_webhook() -> Result<Vec<Item>, InstallError> {
+    let mut items = Vec::new();
+    for document in WEBHOOK
+        .iter()
+        .flat_map(|it| serde_yaml_ng::Deserializer::from_str(it))
+    {
+        let object = Value::deserialize(document)?;
+        if object["kind"] != "Deployment" {
+            items.push(Item {
+                object,
+                needed: true,
+            });
+        }
+    }
+    Ok(items)
+}
+
+/// Says where the webhook's Service is served; there is no kubelet to find out.
+pub(super) async fn webhook_is_at(
+    client: &Client,
+    address: SocketAddr,
+) -> Result<(), InstallError> {
+    let ConversionWebhook {
+        namespace, service, ..
+    } = ConversionWebhook::default();
+    let subsets = json!([{"addresses": [{"ip": address.ip().to_string()}],
+        "ports": [{"name": "webhook", "port": address.port()}]}]);
+    let endpoints = json!({"apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {"name": service, "namespace": namespace}, "subsets": subsets});
+    let object = decode(&endpoints)?;
+    let (api, what) = api_of(client, &object)?;
+    let written = match api.create(&PostParams::default(), &object).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let patch = Patch::Merge(json!({ "subsets": subsets }));
+            api.patch(&service, &PatchParams::default(), &patch).await
+        }
+        created => created,
+    };
+    written.map(drop).map_err(|source| InstallError::Write {
+        what,
+        source: source.into(),
+    })
 }
 
 fn csi_driver(driver: &str) -> Value {

@@ -24,6 +24,8 @@ pub struct Options {
     pub allow_non_atomic_groups: bool,
     /// Install a StorageClass and a VolumeSnapshotClass that are the default.
     pub default_classes: bool,
+    /// Run the webhook: group snapshots are converted between their versions and objects validated by it.
+    pub webhook: bool,
     /// Roles, by name, that somebody else runs against this cluster.
     pub without: &'static [&'static str],
 }
@@ -41,6 +43,7 @@ impl Options {
             driver_pool_size: None,
             allow_non_atomic_groups: false,
             default_classes: true,
+            webhook: false,
             without: &[],
         }
     }

@@ -1,7 +1,11 @@
 //! Starts the driver and the roles, each with its own identity.
 //! Knows their flags; whatever else they do, they do as they would alone in a cluster.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use tintype_apiserver::Server;
 use tintype_csi::Address;
@@ -51,6 +55,29 @@ pub(super) async fn driver_answers(address: &Address) -> Result<(), StartError> 
         .await
         .map(drop)
         .map_err(StartError::DriverIll)
+}
+
+/// Starts the webhook, as `deploy/webhook/` does. Where it listens.
+pub(super) async fn webhook(
+    parts: &mut Parts,
+    server: &Server,
+    end: CancellationToken,
+) -> Result<SocketAddr, StartError> {
+    let args = tintype_webhook::Args {
+        self_signed: true,
+        port: 0,
+        bind_address: Ipv4Addr::LOCALHOST.to_string(),
+        service_namespace: "kube-system".to_owned(),
+        enable_volume_group_snapshot_webhook: true,
+        ..Default::default()
+    };
+    let client = account(server, "snapshot-conversion-webhook");
+    let webhook = tintype_webhook::Webhook::open(args, Some(client)).await;
+    let webhook = webhook.map_err(StartError::Webhook)?;
+    let address = webhook.address();
+    let running = webhook.serve(end);
+    parts.spawn(async { ("snapshot-conversion-webhook", running.await) });
+    Ok(address)
 }
 
 /// All roles but the driver, and those that somebody else runs.

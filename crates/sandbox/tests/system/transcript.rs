@@ -17,8 +17,21 @@ async fn what_cannot_be_is_refused_in_words() {
     play("refusals").await;
 }
 
+#[tokio::test]
+async fn old_manifests_are_taken_or_answered() {
+    play("old-manifests").await;
+}
+
+#[tokio::test]
+async fn d3_a_group_is_seen_in_every_version() {
+    play_in("versions", World::start_with(|it| it.webhook = true).await).await;
+}
+
 async fn play(name: &str) {
-    let world = World::start().await;
+    play_in(name, World::start().await).await;
+}
+
+async fn play_in(name: &str, world: World) {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script = crate_folder.join(format!("tests/scripts/{name}.txt"));
     let text = fs::read_to_string(&script).unwrap();

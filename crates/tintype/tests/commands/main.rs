@@ -11,3 +11,5 @@ mod mount;
 mod process;
 #[cfg(test)]
 mod up;
+#[cfg(test)]
+mod versions;
