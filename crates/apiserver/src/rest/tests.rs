@@ -13,6 +13,7 @@ mod openapi;
 mod protobuf;
 mod quotas;
 mod reflectors;
+mod takeovers;
 mod watches;
 
 use std::sync::Arc;
