@@ -3,6 +3,7 @@
 //! Knows resources from a table or from a CustomResourceDefinition; has never heard of snapshots.
 
 mod admission;
+mod audit;
 mod auth;
 mod body;
 mod builtin;

@@ -6,7 +6,7 @@ mod supervised;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpListener;
@@ -107,6 +107,11 @@ impl Server {
                 dead: watch::Sender::new(None),
             }),
         })
+    }
+
+    /// Appends a line to `path` for each request from now on: an event of `audit.k8s.io/v1` at the level Metadata.
+    pub fn audit(&self, path: &Path) -> io::Result<()> {
+        self.inner.door.audit(path)
     }
 
     /// Listens; connections wait until [`Server::serve`]. Gives the address with the port that was taken.

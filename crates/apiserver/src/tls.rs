@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -23,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Source;
 use crate::auth::{PeerCertificate, PeerVerifier};
 use crate::body::{self, Body, Impatient};
 use crate::pki::{self, Pki};
@@ -141,6 +143,7 @@ async fn refused(error: &io::Error) {
 async fn connection<A: Answer>(entrance: Arc<Entrance<A>>, stream: TcpStream) {
     // Small writes, such as watch events, must not wait for more; failing to say so costs only time.
     let _ = stream.set_nodelay(true);
+    let source = stream.peer_addr().ok().map(|addr| Source(addr.ip()));
     let handshake = entrance.tls.acceptor.accept(Stalled::new(stream));
     let handshake = tokio::time::timeout(HANDSHAKE_PATIENCE, handshake);
     let stream = tokio::select! {
@@ -156,11 +159,12 @@ async fn connection<A: Answer>(entrance: Arc<Entrance<A>>, stream: TcpStream) {
         .1
         .peer_certificates()
         .map(|chain| entrance.tls.verifier.judge(chain, pki::now()));
+    let client = Client { peer, source };
     let many = stream.get_ref().1.alpn_protocol() == Some(MANY_AT_ONCE);
     let ended = if many {
-        many_at_once(entrance, peer, stream).await
+        many_at_once(entrance, client, stream).await
     } else {
-        one_by_one(entrance, peer, stream).await
+        one_by_one(entrance, client, stream).await
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended early");
@@ -169,15 +173,22 @@ async fn connection<A: Answer>(entrance: Arc<Entrance<A>>, stream: TcpStream) {
 
 type Stream = TlsStream<Stalled<TcpStream>>;
 
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+struct Client {
+    peer: Option<PeerCertificate>,
+    source: Option<Source>,
+}
+
 /// HTTP/1.1.
 async fn one_by_one<A: Answer>(
     entrance: Arc<Entrance<A>>,
-    peer: Option<PeerCertificate>,
+    client: Client,
     stream: Stream,
 ) -> hyper::Result<()> {
     let service = {
         let entrance = Arc::clone(&entrance);
-        service_fn(move |request| request_of(Arc::clone(&entrance), peer.clone(), request))
+        service_fn(move |request| request_of(Arc::clone(&entrance), client.clone(), request))
     };
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -196,7 +207,7 @@ async fn one_by_one<A: Answer>(
 /// HTTP/2: all watches of a client go over one connection.
 async fn many_at_once<A: Answer>(
     entrance: Arc<Entrance<A>>,
-    peer: Option<PeerCertificate>,
+    client: Client,
     stream: Stream,
 ) -> hyper::Result<()> {
     let asked = Arc::new(AtomicBool::new(false));
@@ -204,7 +215,7 @@ async fn many_at_once<A: Answer>(
         let (entrance, asked) = (Arc::clone(&entrance), Arc::clone(&asked));
         service_fn(move |request| {
             asked.store(true, Ordering::Relaxed);
-            request_of(Arc::clone(&entrance), peer.clone(), request)
+            request_of(Arc::clone(&entrance), client.clone(), request)
         })
     };
     let http = http2::Builder::new(TokioExecutor::new())
@@ -239,17 +250,24 @@ async fn many_at_once<A: Answer>(
     }
 }
 
-async fn request_of<A: Answer>(
+/// Answers one request. What it takes to find an answer is let go once the answer begins: a watch goes on for long, and
+/// the connection would keep it all.
+fn request_of<A: Answer>(
     entrance: Arc<Entrance<A>>,
-    peer: Option<PeerCertificate>,
+    client: Client,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
     let mut request =
         request.map(|body| body::boxed(Impatient::new(body, BODY_PATIENCE, WHOLE_BODY_PATIENCE)));
-    if let Some(peer) = peer {
+    if let Some(peer) = client.peer {
         request.extensions_mut().insert(peer);
     }
-    let response = entrance.answer.answer(request).await;
-    let shutdown = entrance.shutdown.clone();
-    Ok(response.map(|body| body::until(body, shutdown)))
+    if let Some(source) = client.source {
+        request.extensions_mut().insert(source);
+    }
+    Box::pin(async move {
+        let response = entrance.answer.answer(request).await;
+        let shutdown = entrance.shutdown.clone();
+        Ok(response.map(|body| body::until(body, shutdown)))
+    })
 }

@@ -60,6 +60,11 @@ pub enum StartError {
     Server(#[from] tintype_apiserver::OpenError),
     #[error(transparent)]
     Bind(io::Error),
+    #[error("cannot write the audit log {}", .path.display())]
+    AuditLog {
+        path: std::path::PathBuf,
+        source: io::Error,
+    },
     #[error(transparent)]
     Install(#[from] InstallError),
     #[error(transparent)]
@@ -127,6 +132,12 @@ impl Cluster {
             data_dir: options.data_dir.api(),
             addr: address,
         })?;
+        if let Some(path) = &options.audit_log {
+            server.audit(path).map_err(|source| StartError::AuditLog {
+                path: path.clone(),
+                source,
+            })?;
+        }
         let address = server.bind().await.map_err(StartError::Bind)?;
         // The certificate authority is ours alone: nobody else can have this name.
         let client = roles::client(&server, "tintype:sandbox", &["system:masters"]);

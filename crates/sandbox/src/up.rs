@@ -33,6 +33,9 @@ pub struct Args {
     /// Where to write the kubeconfig; else `kubeconfig` in the data dir.
     #[arg(long, value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
+    /// Append a line for each request to the API, without bodies, as audit.k8s.io/v1 at level Metadata.
+    #[arg(long, value_name = "PATH")]
+    audit_log: Option<PathBuf>,
     /// The name of the storage driver.
     #[arg(long, value_name = "NAME", default_value = DRIVER_NAME)]
     driver_name: String,
@@ -62,6 +65,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         data_dir,
         port,
         kubeconfig,
+        audit_log,
         driver_name,
         driver_backend,
         driver_pool_size,
@@ -79,10 +83,12 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
             .or(data_dir.as_deref()),
     )?;
     let kubeconfig = kubeconfig.map(std::path::absolute).transpose()?;
+    let audit_log = audit_log.map(std::path::absolute).transpose()?;
     let options = Options {
         data_dir: data_dir.clone(),
         port,
         kubeconfig,
+        audit_log,
         driver_name,
         driver_backend,
         driver_pool_size,

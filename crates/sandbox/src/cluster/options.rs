@@ -16,6 +16,8 @@ pub struct Options {
     pub port: u16,
     /// Where to write the kubeconfig; else into the data dir.
     pub kubeconfig: Option<PathBuf>,
+    /// Where to write a line for each request to the API; else nowhere.
+    pub audit_log: Option<PathBuf>,
     pub driver_name: String,
     pub driver_backend: tintype_driver::BackendChoice,
     /// Bytes that backend `image` may take; else most of what there is.
@@ -38,6 +40,7 @@ impl Options {
             data_dir,
             port: 0,
             kubeconfig: None,
+            audit_log: None,
             driver_name: DRIVER_NAME.to_owned(),
             driver_backend: tintype_driver::BackendChoice::Directory,
             driver_pool_size: None,

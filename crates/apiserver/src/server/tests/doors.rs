@@ -1,5 +1,6 @@
 //! Checks who gets in by which door, and how doors close.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -382,4 +383,63 @@ async fn a_connection_over_which_nothing_is_asked_is_cut_off() {
         end.as_ref().is_ok_and(|bytes| *bytes < 1000)
             || end.is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
     );
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_who_did_what_and_not_what_was_said() {
+    let served = served().await;
+    let path = served.sandbox.dir.path().join("audit.log");
+    served.sandbox.server.audit(&path).expect("opened");
+    let admin = &served.sandbox.server.inner.admin;
+    let mut sender = served.connect(Some(admin)).await;
+    let request = Request::get("/api/v1/namespaces/default/secrets/gone?pretty=true")
+        .header("host", "localhost")
+        .header("user-agent", "kubectl/v1")
+        .header("impersonate-user", "jane");
+    let request = request.body(Empty::new()).expect("request");
+    let answer = sender.send_request(request).await.expect("answer");
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+        "stringData": {"password": "hunter2"}});
+    let secrets = "/api/v1/namespaces/default/secrets";
+    served.sandbox.create(secrets, secret).await;
+    served.get(None, secrets).await;
+    let text = std::fs::read_to_string(&path).expect("read");
+    assert!(!text.contains("hunter2"), "{text}");
+    let events = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let events: Vec<Value> = events.collect();
+    let one = |matches: &dyn Fn(&Value) -> bool| {
+        let found: Vec<&Value> = events.iter().filter(|event| matches(event)).collect();
+        assert_eq!(found.len(), 1, "{text}");
+        found[0].clone()
+    };
+    let refused = one(&|event| event["impersonatedUser"]["username"] == "jane");
+    let expected = json!({
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "verb": "get",
+        "stage": "ResponseComplete", "userAgent": "kubectl/v1", "sourceIPs": ["127.0.0.1"],
+        "requestURI": "/api/v1/namespaces/default/secrets/gone?pretty=true",
+        "responseStatus": {"metadata": {}, "code": 403},
+        "objectRef": {"resource": "secrets", "namespace": "default", "name": "gone",
+            "apiVersion": "v1"},
+        "user": {"username": "kubernetes-admin",
+            "groups": ["system:masters", "system:authenticated"]},
+    });
+    for (field, value) in expected.as_object().expect("an object") {
+        assert_eq!(&refused[field], value, "{field}");
+    }
+    let made =
+        one(&|event| event["verb"] == "create" && event["objectRef"]["resource"] == "secrets");
+    assert_eq!(
+        (&made["user"]["username"], &made["responseStatus"]["code"]),
+        (&json!("admin"), &json!(201))
+    );
+    let anonymous = one(&|event| event["user"]["username"] == "system:anonymous");
+    assert_eq!(anonymous["responseStatus"]["code"], 403);
+    let mode = std::fs::metadata(&path)
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
