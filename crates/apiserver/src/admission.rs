@@ -1,10 +1,27 @@
-//! Changes and refuses writes by what else there is: namespaces, default classes.
+//! Changes and refuses writes by what else there is: namespaces, default classes, webhooks of administrators.
 //!
-//! A chain of steps, in order, each of which may change the object or refuse the write. Does not
-//! look at an object by itself: validation does.
+//! First a chain of steps of our own, each of which may change the object or refuse the write; then, in files of their
+//! own, those who only refuse. Does not look at an object by itself: validation does.
+
+mod authorizer;
+mod conditions;
+mod configured;
+mod hooks;
+mod matching;
+mod policy;
+mod request;
+mod review;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::authorizer::values as authorizer_values;
+pub(crate) use self::conditions::{Scope, Verdict, names as condition_names};
+pub(crate) use self::configured::{Configured, GROUP, PLURALS};
+pub(crate) use self::hooks::Hook;
+pub(crate) use self::matching::{Matching, labels};
+pub(crate) use self::policy::{Action, Binding, Complaint, Known, ParamRef, Policy};
+pub(crate) use self::request::{Operation, Pair, Request, user_info};
+pub(crate) use self::review::VERSIONS as REVIEW_VERSIONS;
 use crate::rest::Call;
 use crate::status::Failure;
 

@@ -11,6 +11,7 @@ use crate::names::NameRule;
 use crate::schema::error::FieldError;
 use crate::schema::{Definitions, Node, Schema};
 
+mod admission;
 mod classes;
 mod core;
 mod kinds;
@@ -177,6 +178,10 @@ pub(crate) fn prepare(builtin: &Builtin, new: &mut Value, old: Option<&Value>) -
         ("storage.k8s.io", "VolumeAttributesClass") => classes::attributes_class,
         ("storage.k8s.io", "CSIStorageCapacity") => classes::capacity,
         ("coordination.k8s.io", "Lease") => core::lease,
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => admission::validating,
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => admission::mutating,
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => admission::policy,
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => admission::binding,
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => rbac::role,
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => rbac::binding,
         ("apps", "StatefulSet") => workloads::stateful_set,

@@ -3,6 +3,7 @@
 //! Does not know doors or how a user proved a name.
 
 mod accept;
+mod admit;
 mod apply;
 mod body;
 mod conversion;
@@ -18,6 +19,8 @@ mod info;
 mod last_applied;
 mod list;
 mod pods;
+mod policies;
+mod policy_rights;
 mod present;
 mod query;
 mod quota;
@@ -32,7 +35,7 @@ mod tests;
 mod tokens;
 mod update;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use http::header::USER_AGENT;
 use http::request::Parts;
@@ -41,6 +44,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Configured;
 use crate::auth::{Attributes, Authorizer, Decision, RoleSource, Tokens, User};
 use crate::body::Body;
 use crate::metrics::Metrics;
@@ -68,6 +72,8 @@ pub(crate) struct Api {
     settling: Mutex<()>,
     /// Who creates where quotas are.
     turns: quota::Turns,
+    /// What administrators want to be asked about.
+    configured: Configured,
 }
 
 /// Who may do what, and whose tokens are good.
@@ -86,7 +92,19 @@ pub(crate) struct Call<'a> {
     pub catalog: &'a Catalog,
     pub target: &'a Target,
     pub converter: Converter,
+    /// The server's own doing, which nobody is asked about.
+    inside: bool,
+    /// What to warn the client of, however the request ends.
+    warnings: Noted,
 }
+
+/// Beyond so many bytes of warnings together, each is cut off after so many characters. As in Kubernetes.
+const WARNINGS: usize = 4096;
+const WARNING: usize = 256;
+
+/// Texts, each noted once.
+#[derive(Debug, Default)]
+struct Noted(std::sync::Mutex<Vec<String>>);
 
 /// What the server calls itself where it owns a field.
 pub(crate) const OURSELVES: &str = "kube-apiserver";
@@ -140,6 +158,8 @@ impl Inside {
             catalog: &self.catalog,
             target: &self.target,
             converter: Converter::new(&self.target),
+            inside: true,
+            warnings: Noted::default(),
         }
     }
 }
@@ -156,6 +176,7 @@ impl Api {
             begun: OnceCell::new(),
             settling: Mutex::new(()),
             turns: quota::Turns::new(),
+            configured: Configured::default(),
         };
         api.take_up_definitions();
         Arc::new(api)
@@ -246,13 +267,15 @@ impl Api {
             catalog: &catalog,
             target: &target,
             converter: Converter::new(&target),
+            inside: false,
+            warnings: Noted::default(),
         };
         let mut answer = call.dispatch(&parts.method, body).await;
-        if let Some(warning) = &target.version.deprecation {
-            match &mut answer {
-                Ok(reply) => reply.warnings.push(warning.clone()),
-                Err(failure) => failure.warnings.push(warning.clone()),
-            }
+        call.warn(target.version.deprecation.clone());
+        let warnings = call.warnings.take();
+        match &mut answer {
+            Ok(reply) => reply.warnings.extend(warnings),
+            Err(failure) => failure.warnings.extend(warnings),
         }
         answer
     }
@@ -299,7 +322,7 @@ impl Call<'_> {
         }
         match (self.info.verb, subresource) {
             ("create", "") if self.is_review() => self.review(&body::read(body).await?),
-            ("create", "token") => self.create_token(&body::read(body).await?),
+            ("create", "token") => self.create_token(&body::read(body).await?).await,
             ("get", "" | "status") => self.get().await,
             ("get", "scale") => self.get_scale().await,
             ("get", "log") => self.pod_log(),
@@ -322,6 +345,11 @@ impl Call<'_> {
                 Err(Failure::method_not_allowed())
             }
         }
+    }
+
+    /// Has the client warned, once of each thing: a write may be tried several times.
+    fn warn(&self, texts: impl IntoIterator<Item = String>) {
+        self.warnings.add(texts);
     }
 
     pub(crate) fn closing(&self) -> CancellationToken {
@@ -362,6 +390,32 @@ impl Call<'_> {
     fn stored(&self, key: &str) -> Result<Arc<Object>, Failure> {
         let found = self.api.store.get(self.bucket(), key);
         found.ok_or_else(|| Failure::not_found(&self.target.about(&self.info.name)))
+    }
+}
+
+impl Noted {
+    fn add(&self, texts: impl IntoIterator<Item = String>) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for text in texts {
+            if !noted.contains(&text) {
+                noted.push(text);
+            }
+        }
+    }
+
+    /// All of them, shortened if they are too much for a header.
+    fn take(&self) -> Vec<String> {
+        let mut noted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if noted.iter().map(String::len).sum::<usize>() <= WARNINGS {
+            return noted;
+        }
+        let mut left = WARNINGS;
+        for text in &mut noted {
+            *text = text.chars().take(WARNING.min(left)).collect();
+            left = left.saturating_sub(text.len());
+        }
+        noted.retain(|text| !text.is_empty());
+        noted
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Does not decide what fails.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -44,7 +46,7 @@ impl About {
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub code: StatusCode,
-    reason: &'static str,
+    reason: Cow<'static, str>,
     message: String,
     details: Option<Box<Map<String, Value>>>,
     /// Where a list that cannot go on as it began may go on nevertheless.
@@ -56,10 +58,14 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        code: StatusCode,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             code,
-            reason,
+            reason: reason.into(),
             message: message.into(),
             details: None,
             next: None,
@@ -70,6 +76,19 @@ impl Failure {
 
     fn about(mut self, about: &About) -> Self {
         self.details = Some(Box::new(about.details()));
+        self
+    }
+
+    /// With `details` as somebody else worded them.
+    pub(crate) fn with_details(mut self, details: Option<Map<String, Value>>) -> Self {
+        self.details = details.map(Box::new);
+        self
+    }
+
+    /// With another code and reason than its kind has.
+    pub(crate) fn answered(mut self, code: StatusCode, reason: String) -> Self {
+        self.code = code;
+        self.reason = reason.into();
         self
     }
 

@@ -42,25 +42,37 @@ pub(crate) async fn call(
     review: &Value,
     timeout: Duration,
 ) -> Result<Value, String> {
-    let endpoint = Endpoint::of(store, config)?;
-    let shown = format!("Post \"{}?timeout={}s\"", endpoint.url, timeout.as_secs());
+    let endpoint = Endpoint::of(store, config, timeout)?;
+    let shown = format!("Post \"{}\"", endpoint.url);
     match tokio::time::timeout(timeout, endpoint.post(review)).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(format!("{shown}: {error}")),
+        Ok(Err(error)) => Err(format!("{shown}: {}", told(&*error))),
         Err(_) => Err(format!("{shown}: context deadline exceeded")),
     }
 }
 
+/// An error with what is behind it, said once.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = source.source();
+    }
+    text
+}
+
 impl Endpoint {
-    fn of(store: &Store, config: &Value) -> Result<Self, String> {
+    fn of(store: &Store, config: &Value, timeout: Duration) -> Result<Self, String> {
         let authority = config["caBundle"].as_str().unwrap_or_default();
         let authority = STANDARD
             .decode(authority)
             .map_err(|error| format!("caBundle is not base64: {error}"))?;
         if let Some(url) = config["url"].as_str() {
-            let url: Uri = url
-                .parse()
-                .map_err(|error| format!("the url {url:?} is not valid: {error}"))?;
+            let url = with_timeout(url, timeout)?;
             let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
             let port = url.port_u16().unwrap_or(443);
             return Ok(Self {
@@ -78,12 +90,13 @@ impl Endpoint {
             "https://{name}:{port}/{}",
             text("path").trim_start_matches('/')
         );
+        let url = with_timeout(&url, timeout)?;
+        let address = service_address(store, namespace, service, port)
+            .map_err(|why| format!("Post \"{url}\": {why}"))?;
         Ok(Self {
-            address: service_address(store, namespace, service, port)?,
-            url: url
-                .parse()
-                .map_err(|error| format!("the url {url:?} is not valid: {error}"))?,
+            url,
             name,
+            address,
             authority,
         })
     }
@@ -135,7 +148,16 @@ impl Endpoint {
     }
 }
 
-/// There is no network of services here: the first of its endpoints is the service.
+/// The webhook is told how long it has.
+fn with_timeout(url: &str, timeout: Duration) -> Result<Uri, String> {
+    let sign = if url.contains('?') { '&' } else { '?' };
+    let whole = format!("{url}{sign}timeout={}s", timeout.as_secs());
+    let parsed = whole.parse();
+    parsed.map_err(|error| format!("the url {url:?} is not valid: {error}"))
+}
+
+/// There is no network of services here: the first of its endpoints is the service, or the host that
+/// it stands for.
 fn service_address(
     store: &Store,
     namespace: &str,
@@ -154,6 +176,10 @@ fn service_address(
     let Some(wanted) = wanted else {
         return Err(format!("no service port {port} found for service {name:?}"));
     };
+    if service["spec"]["type"] == "ExternalName" {
+        let host = service["spec"]["externalName"].as_str().unwrap_or_default();
+        return Ok(format!("{host}:{port}"));
+    }
     let endpoints = store.get("endpoints", &key).map(|object| object.value());
     let subsets = endpoints
         .as_ref()
@@ -198,6 +224,23 @@ pub(crate) fn check_config(config: &Value, path: &str) -> Vec<FieldError> {
             }
             Ok(url) if url.host().is_none_or(str::is_empty) => {
                 let why = "host must be specified";
+                errors.push(FieldError::invalid_text(&path, text, why));
+            }
+            // Written out, since the parser takes what Kubernetes refuses.
+            Ok(_) if text.contains('#') => {
+                let why = "fragments are not permitted in the URL";
+                errors.push(FieldError::invalid_text(&path, text, why));
+            }
+            Ok(_) if text.contains('?') => {
+                let why = "query parameters are not permitted in the URL";
+                errors.push(FieldError::invalid_text(&path, text, why));
+            }
+            Ok(url)
+                if url
+                    .authority()
+                    .is_some_and(|host| host.as_str().contains('@')) =>
+            {
+                let why = "user information is not permitted in the URL";
                 errors.push(FieldError::invalid_text(&path, text, why));
             }
             Ok(_) => {}

@@ -8,6 +8,7 @@ mod busy;
 mod cut;
 mod format;
 mod freeze;
+mod journal;
 mod loops;
 mod pool;
 #[cfg(test)]
@@ -144,7 +145,11 @@ impl Image {
 
     /// Refuses what needs room while there is next to none.
     fn require_room(&self) -> Result<(), Refusal> {
-        let space = self.pool.space()?;
+        let mut space = self.pool.space()?;
+        if space.available < RESERVE {
+            self.pool.reclaim()?;
+            space = self.pool.space()?;
+        }
         if space.available >= RESERVE {
             return Ok(());
         }

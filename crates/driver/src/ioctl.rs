@@ -1,5 +1,5 @@
 //! Makes the system calls for which there is no safe wrapper: freezing file systems, loop devices,
-//! and the fork of a process that thaws if we cannot.
+//! how XFS takes room, and the fork of a process that thaws if we cannot.
 //!
 //! It does not know what is frozen or attached, nor why.
 #![expect(
@@ -25,6 +25,15 @@ const LOOP_GET_STATUS64: Opcode = 0x4C05;
 const LOOP_SET_CAPACITY: Opcode = 0x4C07;
 const LOOP_CONFIGURE: Opcode = 0x4C0A;
 const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
+const FS_IOC_FSGETXATTR: Opcode = opcode::read::<Attributes>(b'X', 31);
+const FS_IOC_FSSETXATTR: Opcode = opcode::write::<Attributes>(b'X', 32);
+// xfs/libxfs/xfs_fs.h
+const XFS_IOC_FREE_EOFBLOCKS: Opcode = opcode::read::<Reclaim>(b'X', 58);
+
+/// `Attributes::cow_unit` counts.
+const FS_XFLAG_COWEXTSIZE: u32 = 0x0001_0000;
+/// Wait for what is under way.
+const XFS_EOF_FLAGS_SYNC: u32 = 1;
 
 /// The device goes when its last user does.
 pub(crate) const LO_FLAGS_AUTOCLEAR: u32 = 4;
@@ -156,6 +165,64 @@ pub(crate) fn clear_loop(device: impl AsFd) -> Result<(), Errno> {
 pub(crate) fn resize_loop(device: impl AsFd) -> Result<(), Errno> {
     // SAFETY: the kernel takes no argument for this code.
     unsafe { rustix::ioctl::ioctl(device, NoArg::<LOOP_SET_CAPACITY>::new()) }
+}
+
+/// `struct fsxattr`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Attributes {
+    flags: u32,
+    unit: u32,
+    extents: u32,
+    project: u32,
+    cow_unit: u32,
+    reserved: [u8; 8],
+}
+
+/// Where blocks that are shared are written, takes room for this many bytes at once, so that what
+/// is written there later lies beside it. `OPNOTSUPP`, `NOTTY` or `INVAL`: this file system does not.
+pub(crate) fn set_cow_unit(file: impl AsFd, bytes: u32) -> Result<(), Errno> {
+    // SAFETY: the kernel writes one `struct fsxattr`, and every value of its bytes is valid.
+    let mut attributes =
+        unsafe { rustix::ioctl::ioctl(&file, Getter::<FS_IOC_FSGETXATTR, Attributes>::new())? };
+    if attributes.cow_unit == bytes {
+        return Ok(());
+    }
+    attributes.flags |= FS_XFLAG_COWEXTSIZE;
+    attributes.cow_unit = bytes;
+    // SAFETY: the kernel reads one `struct fsxattr`, which is what it is given.
+    unsafe { rustix::ioctl::ioctl(file, Setter::<FS_IOC_FSSETXATTR, _>::new(attributes)) }
+}
+
+/// `struct xfs_fs_eofblocks`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Reclaim {
+    version: u32,
+    flags: u32,
+    user: u32,
+    group: u32,
+    project: u32,
+    padding: u32,
+    least_size: u64,
+    reserved: [u64; 12],
+}
+
+/// Gives back room that an XFS took in advance and nobody has written to. `NOTTY`: it is no XFS.
+pub(crate) fn reclaim(folder: impl AsFd) -> Result<(), Errno> {
+    let all = Reclaim {
+        version: 1,
+        flags: XFS_EOF_FLAGS_SYNC,
+        user: 0,
+        group: 0,
+        project: 0,
+        padding: 0,
+        least_size: 0,
+        reserved: [0; 12],
+    };
+    // SAFETY: the kernel reads one `struct xfs_fs_eofblocks`, whatever the direction in the code
+    // says, and that is what it is given.
+    unsafe { rustix::ioctl::ioctl(folder, Setter::<XFS_IOC_FREE_EOFBLOCKS, _>::new(all)) }
 }
 
 /// What the guard's exit code says: it thawed because the time was over.

@@ -69,6 +69,30 @@ impl Converter {
     }
 }
 
+/// An object of any served version in another.
+pub(super) async fn in_version(
+    store: &Store,
+    resource: &Resource,
+    object: Value,
+    version: &str,
+) -> Result<Value, Failure> {
+    let wanted = resource.group_version(version);
+    let mut object = match &resource.conversion {
+        Some(hook) => {
+            let converted = convert(store, resource, hook, vec![object], &wanted).await?;
+            converted.into_iter().next().unwrap_or_default()
+        }
+        None => object,
+    };
+    object["apiVersion"] = json!(wanted);
+    let found = resource.versions.iter().find(|known| known.name == version);
+    if let Some(schema) = found.and_then(|version| version.schema.as_ref()) {
+        schema.prune(&mut object);
+        schema.default(&mut object);
+    }
+    Ok(object)
+}
+
 async fn convert(
     store: &Store,
     resource: &Resource,

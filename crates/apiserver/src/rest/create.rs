@@ -72,6 +72,7 @@ impl Call<'_> {
                 Some(managers) => apply::put(&mut new, managers),
                 None => self.track_creation(&mut new),
             }
+            Box::pin(self.admit_creation(&new, dry_run)).await?;
             let room = self.quota(&new, None).await?;
             let stored = self.store_new(&new, &name, dry_run).await;
             drop(room);

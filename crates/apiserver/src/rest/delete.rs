@@ -43,6 +43,8 @@ pub(super) struct Options {
     resource_version: Option<String>,
     grace: Option<i64>,
     finalizer: Finalizer,
+    /// As it is told to whoever admits the deletion.
+    document: Value,
 }
 
 /// What `propagationPolicy` does to the finalizers of the garbage collector.
@@ -152,6 +154,7 @@ impl Call<'_> {
                 .and_then(|n| i64::try_from(n).ok()),
         };
         Ok(Options {
+            document: document(&body, policy.as_deref(), grace, dry_run),
             dry_run,
             uid: text("/preconditions/uid"),
             resource_version: text("/preconditions/resourceVersion"),
@@ -180,6 +183,7 @@ impl Call<'_> {
             self.prepare([&stored]).await?;
             let old = self.converter.value(&stored);
             self.check_delete(name, &stored, &old, options)?;
+            Box::pin(self.admit_deletion(&old, &options.document, options.dry_run)).await?;
             let mut new = old.clone();
             self.mark(&mut new, options);
             let gone = released(self.target, &new);
@@ -300,6 +304,28 @@ impl Call<'_> {
             .and_then(Value::as_i64);
         options.grace.or(own).unwrap_or(30).max(0)
     }
+}
+
+/// DeleteOptions, wherever each part came from.
+fn document(body: &Value, policy: Option<&str>, grace: Option<i64>, dry_run: bool) -> Value {
+    let mut options = json!({});
+    for field in ["orphanDependents", "preconditions"] {
+        if !body[field].is_null() {
+            options[field] = body[field].clone();
+        }
+    }
+    options["kind"] = json!("DeleteOptions");
+    options["apiVersion"] = json!("meta.k8s.io/v1");
+    if let Some(policy) = policy {
+        options["propagationPolicy"] = json!(policy);
+    }
+    if let Some(grace) = grace {
+        options["gracePeriodSeconds"] = json!(grace);
+    }
+    if dry_run {
+        options["dryRun"] = json!(["All"]);
+    }
+    options
 }
 
 fn deletion_time(grace: i64) -> String {

@@ -2,13 +2,12 @@
 //!
 //! Does not decide: the authorizer does.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Call, Reply, body};
+use crate::admission::user_info;
 use crate::auth::{Attributes, Decision, Granted, Rule, User, listed};
 use crate::schema::error::FieldError;
 use crate::status::Failure;
@@ -142,18 +141,6 @@ impl Call<'_> {
         }
         Ok(status)
     }
-}
-
-pub(super) fn user_info(user: &User) -> Value {
-    let mut info = json!({"username": user.name, "groups": user.groups});
-    if !user.uid.is_empty() {
-        info["uid"] = json!(user.uid);
-    }
-    if !user.extra.is_empty() {
-        let extra: &BTreeMap<String, Vec<String>> = &user.extra;
-        info["extra"] = json!(extra);
-    }
-    info
 }
 
 pub(super) fn texts(list: &Value) -> Vec<String> {

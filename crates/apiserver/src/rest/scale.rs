@@ -213,7 +213,7 @@ impl Call<'_> {
             })
     }
 
-    fn scale_of(&self, object: &Value) -> Value {
+    pub(super) fn scale_of(&self, object: &Value) -> Value {
         let paths = self.paths();
         let metadata = &object["metadata"];
         let number = |path: &str| get(object, path).and_then(Value::as_i64).unwrap_or(0);

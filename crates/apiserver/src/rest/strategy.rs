@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::shape::{metadata_mut, text};
 use super::{Call, now};
+use crate::admission::GROUP as ADMISSION;
 use crate::builtin;
 use crate::names::{Family, validate_object_meta, validate_object_meta_update};
 use crate::registry::{Target, crd, crd_check};
@@ -107,11 +108,22 @@ pub(super) fn begin(target: &Target, object: &mut Value) {
     }
     match kind {
         "Namespace" if !target.custom() => begin_namespace(object),
+        "ValidatingAdmissionPolicy" if !target.custom() => observe(object),
         "CustomResourceDefinition" if !target.custom() => {
             crd::default(object);
             object["status"] = crd::initial_status(object);
         }
         _ => {}
+    }
+}
+
+/// A policy holds as soon as it is stored, and all of it was checked before.
+fn observe(policy: &mut Value) {
+    let generation = policy["metadata"]["generation"].clone();
+    policy["status"]["observedGeneration"] = generation;
+    let checked = &mut policy["status"]["typeChecking"];
+    if checked.is_null() {
+        *checked = json!({});
     }
 }
 
@@ -176,6 +188,9 @@ pub(super) fn carry_over(target: &Target, part: Part, new: &mut Value, old: &Val
     }
     if has_generation(target) && part == Part::Main && differs(target, new, old) {
         raise_generation(new);
+        if target.is(ADMISSION, "validatingadmissionpolicies") {
+            observe(new);
+        }
     }
 }
 
@@ -275,6 +290,7 @@ impl Call<'_> {
             all.extend(validate_object_meta_update(metadata, &old["metadata"]));
         }
         all.extend(errors);
+        all.extend(self.check_params(new, old));
         all
     }
 }

@@ -10,11 +10,13 @@ mod histories;
 mod hook;
 mod lists;
 mod openapi;
+mod policies;
 mod protobuf;
 mod quotas;
 mod reflectors;
 mod takeovers;
 mod watches;
+mod webhooks;
 
 use std::sync::Arc;
 

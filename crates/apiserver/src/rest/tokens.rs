@@ -10,8 +10,9 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest};
 use serde_json::{Value, json};
 
 use super::query::WriteOptions;
-use super::reviews::{text, texts, user_info};
+use super::reviews::{text, texts};
 use super::{Call, Reply, body};
+use crate::admission::user_info;
 use crate::auth::{ISSUER, Private, Reference};
 use crate::pki;
 use crate::schema::error::FieldError;
@@ -25,7 +26,7 @@ const LONGEST: i64 = 1 << 32;
 
 impl Call<'_> {
     /// Answers a TokenRequest for the service account that the path names.
-    pub(super) fn create_token(&self, bytes: &Bytes) -> Result<Reply, Failure> {
+    pub(super) async fn create_token(&self, bytes: &Bytes) -> Result<Reply, Failure> {
         let options = WriteOptions::parse(self.query, "CreateOptions")?;
         let tokens = &self.api.access.tokens;
         let account = tokens.account(&self.info.namespace, &self.info.name);
@@ -35,6 +36,8 @@ impl Call<'_> {
         let spec = request.spec.clone().unwrap_or_default();
         let life = spec.expiration_seconds.unwrap_or(LIFE);
         self.check_request(&request, life)?;
+        let shown = json!(request);
+        Box::pin(self.admit_creation(&shown, options.dry_run)).await?;
         if let Some(bound) = &spec.bound_object_ref {
             self.bind_token(&mut private, bound)?;
         }

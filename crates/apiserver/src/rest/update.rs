@@ -180,6 +180,7 @@ impl Call<'_> {
             Some(managers) => apply::put(&mut new, managers),
             None => self.track_update(part, &given, old, &mut new),
         }
+        Box::pin(self.admit_update(&new, old, options.dry_run)).await?;
         if options.dry_run {
             return present::value(self, StatusCode::OK, &new).map(Some);
         }

@@ -5,6 +5,7 @@
 mod check;
 mod cost;
 mod eval;
+mod expression;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,9 @@ use kube_cel::cel::{IdedExpr, Value as CelValue};
 use serde_json::Value;
 
 pub(super) use self::check::check_rules;
-use self::eval::{Evaluation, Fault, Outcome, PER_CALL};
+use self::eval::{Evaluation, PER_CALL};
+pub(crate) use self::eval::{Fault, Outcome};
+pub(crate) use self::expression::{Declared, Expression, Native, dynamic, native};
 use self::parse::{mentions, parse};
 use super::error::{Cause, FieldError, child, go_json};
 use super::{Additional, Node, Schema, lists};

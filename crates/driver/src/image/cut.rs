@@ -3,13 +3,14 @@
 //! File systems are frozen. Devices cannot be: they are cloned, and it counts if none of them
 //! answered a write between the first clone and the last. It does not know what the clones are for.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Image;
+use super::format::MIB;
 use super::freeze::{Freeze, Subject};
 use super::loops::Device;
 use crate::record::{Shape, Stamp, Volume};
@@ -17,6 +18,9 @@ use crate::refusal::Refusal;
 
 /// For how long devices are watched for a quiet moment, while file systems are kept frozen.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Bytes that a freeze may write out while nobody else may write: tenths of a second on a slow disk.
+const LITTLE: u64 = 32 * MIB;
 
 /// One volume to be cloned.
 struct Member<'a> {
@@ -81,12 +85,34 @@ impl Image {
             let id = member.volume.id.clone();
             let place = self.place(&id);
             let folder = File::open(&place).map_err(Refusal::io("open", &place))?;
-            rustix::fs::syncfs(&folder).map_err(Refusal::io("sync", &place))?;
+            if much_is_dirty() {
+                rustix::fs::syncfs(&folder).map_err(Refusal::io("sync", &place))?;
+            }
             let folder = OwnedFd::from(folder);
             subjects.push(Subject { id, place, folder });
         }
         Ok(subjects)
     }
+}
+
+/// Whether a freeze may have so much to write out that it is better done before, while others may
+/// still write. Doing it twice takes longer.
+fn much_is_dirty() -> bool {
+    // No file system can have more than all of them.
+    let Ok(text) = fs::read_to_string("/proc/meminfo") else {
+        return true;
+    };
+    dirty(&text).is_none_or(|bytes| bytes > LITTLE)
+}
+
+/// Bytes that are in memory and not yet on any disk, from proc_meminfo(5).
+fn dirty(text: &str) -> Option<u64> {
+    let count = |name: &str| {
+        let line = text.lines().find_map(|it| it.strip_prefix(name))?;
+        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        kibibytes.checked_mul(1024)
+    };
+    count("Dirty:")?.checked_add(count("Writeback:")?)
 }
 
 /// A new file that nobody else may read.
@@ -141,5 +167,22 @@ fn clone_all(members: &[Member<'_>]) -> Result<Stamp, Refusal> {
             let emptied = member.to.set_len(0);
             emptied.map_err(Refusal::io("empty", member.target))?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dirty_is_read_as_the_kernel_says_it() {
+        let text = "MemFree:  7 kB\nDirty:               132 kB\nWriteback:             4 kB\n\
+                    WritebackTmp:          9 kB\n";
+        assert_eq!(dirty(text), Some(136 << 10));
+        for odd in ["", "Dirty: 1 kB\n", "Dirty: x kB\nWriteback: 1 kB\n"] {
+            assert_eq!(dirty(odd), None);
+        }
+        let here = fs::read_to_string("/proc/meminfo").unwrap();
+        assert!(dirty(&here).is_some());
     }
 }

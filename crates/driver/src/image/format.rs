@@ -10,10 +10,18 @@ use std::path::Path;
 
 use rustix::thread::CapabilitySet;
 
+use super::journal;
 use crate::refusal::Refusal;
 use crate::tools::Tool;
 
 pub(crate) const MIB: u64 = 1 << 20;
+
+/// From this size on, mke2fs would make the journal of an ext4 larger than [`JOURNAL`] says.
+const LARGE: u64 = 1024 * MIB;
+
+/// For mke2fs, in mebibytes: each snapshot has its own copy of what was written to the journal, and
+/// a volume that is cut often pays for as much of it as there is.
+const JOURNAL: &str = "size=16";
 
 /// Blocks and sectors of every file system here, so that device and file agree on alignment.
 pub(crate) const BLOCK: u32 = 4096;
@@ -88,7 +96,8 @@ impl FileSystem {
         match self {
             Self::Ext4 => make_ext4(image),
             Self::Xfs => make_xfs(image),
-        }
+        }?;
+        journal::write_out(image).map_err(Refusal::io("write the journal of", image))
     }
 
     /// Whether this process may make one larger while it is mounted.
@@ -131,6 +140,10 @@ fn make_ext4(image: &Path) -> Result<(), Refusal> {
         .map(std::ffi::OsStr::new)
         .to_vec();
     args.push("lazy_itable_init=1,lazy_journal_init=1,nodiscard".as_ref());
+    let length = fs::metadata(image).map_err(Refusal::io("look at", image))?;
+    if length.len() >= LARGE {
+        args.extend(["-J", JOURNAL].map(std::ffi::OsStr::new));
+    }
     args.push(image.as_ref());
     MKFS_EXT4.run(&args, image)?;
     // Without mounting it, so that nothing is left attached if we die.

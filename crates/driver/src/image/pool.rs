@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::format::{FileSystem, MIB, MKFS_XFS};
 use super::loops::{self, Device, Way};
 use crate::fill::file_system;
+use crate::ioctl;
 use crate::mounts::{self, Mount};
 use crate::refusal::Refusal;
 use crate::shelf::sync_folder;
@@ -152,6 +153,19 @@ impl Pool {
             space.available = space.available.min(space_at(&self.root)?.available);
         }
         Ok(space)
+    }
+
+    /// Gives back room that was taken in advance, see [`super::attach`].
+    pub(super) fn reclaim(&self) -> Result<(), Refusal> {
+        let folder = self.folder();
+        let opened = File::open(&folder).map_err(Refusal::io("open", &folder))?;
+        // XFS takes nothing from a file that it counts among those still to be written.
+        rustix::fs::syncfs(&opened).map_err(Refusal::io("sync", &folder))?;
+        match ioctl::reclaim(opened) {
+            // One that takes none in advance.
+            Ok(()) | Err(Errno::NOTTY | Errno::OPNOTSUPP) => Ok(()),
+            Err(errno) => Err(Refusal::io("reclaim room in", folder)(errno)),
+        }
     }
 
     fn file(&self) -> PathBuf {

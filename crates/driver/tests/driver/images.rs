@@ -2,6 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -272,6 +274,54 @@ async fn many_snapshots_share_their_blocks_and_give_them_back() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     rig.hide_from("v", &target).await.unwrap();
+    rig.end().await;
+}
+
+/// Stretches of a file on XFS that lie by themselves.
+fn extents(image: &Path) -> u64 {
+    let said = Command::new("xfs_io")
+        .args(["-r", "-c", "stat"])
+        .arg(image)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(said.stdout).unwrap();
+    let count = text
+        .lines()
+        .find_map(|it| it.strip_prefix("fsxattr.nextents = "));
+    count.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
+/// A clone takes time for each stretch of its file, so there may not be one more for each snapshot.
+#[tokio::test]
+async fn a_volume_that_is_cut_again_and_again_stays_in_few_pieces() {
+    const SNAPSHOTS: u64 = 80;
+    let Some(rig) = image_rig("a volume cut again and again").await else {
+        return;
+    };
+    for fs_type in ["ext4", "xfs"] {
+        let (name, copy) = (format!("v{fs_type}"), format!("r{fs_type}"));
+        let request = sized(&name, files(fs_type), 300);
+        let made = rig.client.create_volume(request).await.unwrap();
+        let cut = rig.snapshot(&format!("s{fs_type}"), &made).await;
+        let restored = from_snapshot(sized(&copy, files(fs_type), 300), &cut.id);
+        let restored = rig.client.create_volume(restored).await.unwrap();
+        for volume in [made, restored] {
+            let id = &volume.id;
+            let target = rig.show_as(id, files(fs_type), id).await.unwrap();
+            let image = rig.store("pool/volumes").join(id).join("data");
+            fs::write(target.join("small"), "first").unwrap();
+            rig.snapshot(&format!("{id}-first"), &volume).await;
+            let before = extents(&image);
+            for number in 0..SNAPSHOTS {
+                fs::write(target.join("small"), number.to_string()).unwrap();
+                rig.snapshot(&format!("{id}-{number}"), &volume).await;
+            }
+            let more = extents(&image) - before;
+            println!("{id}: {more} more than {before}");
+            assert!(more < SNAPSHOTS / 2, "{id}: {more} more than {before}");
+            rig.hide_from(id, &target).await.unwrap();
+        }
+    }
     rig.end().await;
 }
 

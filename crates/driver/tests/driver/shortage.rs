@@ -97,6 +97,44 @@ async fn a_full_pool_is_said_harms_nobody_else_and_can_be_freed() {
     rig.end().await;
 }
 
+/// Bytes that a process may still take of the file system at a path.
+fn available(path: &Path) -> u64 {
+    let found = rustix::fs::statvfs(path).unwrap();
+    found.f_bavail * found.f_frsize
+}
+
+#[tokio::test]
+async fn room_that_was_only_taken_in_advance_is_no_reason_to_refuse() {
+    const LEFT: u64 = 48 << 20;
+    let Some(rig) = image_rig("room taken in advance").await else {
+        return;
+    };
+    let request = sized("v", files(""), 512);
+    let made = rig.client.create_volume(request).await.unwrap();
+    let shown = rig.show_as("v", files(""), "v").await.unwrap();
+    assert!(fill_up(&shown.join("large"), 200).is_none());
+    rig.snapshot("s", &made).await;
+    let (pool, before) = (rig.store("pool"), available(&rig.store("pool")));
+    let large = OpenOptions::new().write(true).open(shown.join("large"));
+    let large = large.unwrap();
+    for mebibyte in 0..200 {
+        large.write_all_at(&[6; 4096], mebibyte << 20).unwrap();
+    }
+    large.sync_all().unwrap();
+    // Less than a mebibyte was written to blocks that the snapshot shares.
+    let taken = before - available(&pool);
+    assert!(taken > 100 << 20, "{taken}");
+    let filler = File::create(pool.join("filler")).unwrap();
+    let room = available(&pool) - LEFT;
+    rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, room).unwrap();
+    assert!(available(&pool) <= LEFT);
+    rig.snapshot("t", &made).await;
+    assert!(available(&pool) > LEFT);
+    drop((large, filler));
+    rig.hide_from("v", &shown).await.unwrap();
+    rig.end().await;
+}
+
 #[tokio::test]
 async fn an_image_that_is_missing_cut_off_or_damaged_is_said_and_harms_no_other() {
     let Some(rig) = image_rig("a damaged image").await else {

@@ -1,6 +1,5 @@
 //! Serves a webhook over real TLS, for the tests of whoever calls one.
 
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
@@ -17,6 +16,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
+#[derive(Debug, thiserror::Error)]
+#[error("the webhook gives up")]
+struct Broken;
+
 /// Listens until it is dropped.
 pub(super) struct Hook {
     pub port: u16,
@@ -32,9 +35,26 @@ impl Drop for Hook {
     }
 }
 
+/// What a webhook does about a review.
+pub(super) enum Said {
+    Review(Value),
+    Text(u16, &'static str),
+    /// The connection ends without an answer.
+    Nothing,
+    /// No answer ever comes.
+    Never,
+    /// The answer comes once all are there who meet.
+    Together(Arc<tokio::sync::Barrier>, Value),
+}
+
 impl Hook {
     /// Answers every review with what `answer` makes of it, under the names of `127.0.0.1` and `hook.default.svc`.
     pub(super) async fn serve(answer: impl Fn(Value) -> Value + Send + Sync + 'static) -> Self {
+        Self::serve_odd(move |review| Said::Review(answer(review))).await
+    }
+
+    /// The same, of one that may misbehave.
+    pub(super) async fn serve_odd(answer: impl Fn(Value) -> Said + Send + Sync + 'static) -> Self {
         let names = ["127.0.0.1", "hook.default.svc"].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -63,8 +83,18 @@ impl Hook {
                         async move {
                             let bytes = request.into_body().collect().await.unwrap().to_bytes();
                             let review = serde_json::from_slice(&bytes).unwrap();
-                            let body = Full::new(Bytes::from(answer(review).to_string()));
-                            Ok::<_, Infallible>(Response::new(body))
+                            let (code, text) = match answer(review) {
+                                Said::Review(review) => (200, review.to_string()),
+                                Said::Text(code, text) => (code, text.to_owned()),
+                                Said::Nothing => return Err(Broken),
+                                Said::Never => std::future::pending().await,
+                                Said::Together(all, review) => {
+                                    all.wait().await;
+                                    (200, review.to_string())
+                                }
+                            };
+                            let response = Response::builder().status(code);
+                            Ok(response.body(Full::new(Bytes::from(text))).unwrap())
                         }
                     });
                     let _ = http1::Builder::new()

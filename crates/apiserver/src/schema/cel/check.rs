@@ -6,6 +6,7 @@ use kube_cel::cel::IdedExpr;
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, SelectExpr};
 
 use super::eval::LIBRARIES;
+use super::expression::Declared;
 use super::parse::children;
 use super::value::escape;
 use super::{Rule, refusal};
@@ -105,20 +106,42 @@ fn program_problem(
     optional: bool,
     want: &str,
 ) -> Option<String> {
+    let old_self = if optional { Type::Unknown } else { this };
+    let names = vec![("self", this), ("oldSelf", old_self)];
+    match infer(program, source, names, escape) {
+        Err(why) => Some(why),
+        Ok(Some(got)) if got != want => Some(format!("must evaluate to a {want}")),
+        Ok(_) => None,
+    }
+}
+
+/// The type of an expression over declared names, where it is certain; the error has its place.
+pub(super) fn type_of(
+    program: &IdedExpr,
+    source: &str,
+    names: &[Declared<'_>],
+) -> Result<Option<&'static str>, String> {
+    let declared = names.iter();
+    let declared = declared.map(|one| (one.name, one.shape.map_or(Type::Unknown, Type::At)));
+    // Shapes that are no schemas have their names as they are.
+    infer(program, source, declared.collect(), str::to_owned)
+}
+
+fn infer(
+    program: &IdedExpr,
+    source: &str,
+    names: Vec<(&str, Type<'_>)>,
+    spelled: fn(&str) -> String,
+) -> Result<Option<&'static str>, String> {
     let mut scope = Scope {
-        names: vec![("self", this)],
+        names,
+        spelled,
         problem: None,
     };
-    scope
-        .names
-        .push(("oldSelf", if optional { Type::Unknown } else { this }));
     let result = scope.infer(program);
-    if let Some((word, why)) = scope.problem {
-        return Some(located(source, &word, &why));
-    }
-    match scalar(result) {
-        Some(got) if got != want => Some(format!("must evaluate to a {want}")),
-        _ => None,
+    match scope.problem {
+        Some((word, why)) => Err(located(source, &word, &why)),
+        None => Ok(scalar(result)),
     }
 }
 
@@ -173,6 +196,8 @@ fn scalar(of: Type<'_>) -> Option<&'static str> {
 
 struct Scope<'s, 'a> {
     names: Vec<(&'s str, Type<'a>)>,
+    /// How an expression reaches a field of a name.
+    spelled: fn(&str) -> String,
     /// The word to point at, and what is wrong with it.
     problem: Option<(String, String)>,
 }
@@ -261,7 +286,7 @@ impl<'s, 'a> Scope<'s, 'a> {
                 let found = node
                     .properties
                     .iter()
-                    .find(|(name, _)| escape(name) == field);
+                    .find(|(name, _)| (self.spelled)(name) == field);
                 let result = match (found, &node.additional) {
                     (Some((_, next)), _) if next.embedded => Type::Resource(next),
                     (Some((_, next)), _) => Type::At(next),
@@ -415,18 +440,18 @@ fn is_library(target: &IdedExpr) -> bool {
 }
 
 /// What CEL and Kubernetes offer and the interpreter here has.
-const FUNCTIONS: &str = "abs add all asApproximateFloat asInteger bitAnd bitNot bitOr bitShiftLeft bitShiftRight \
-    bitXor bool byte bytes ceil charAt cidr compareTo contains containsCIDR containsIP date \
+const FUNCTIONS: &str = "abs add all allowed asApproximateFloat asInteger bitAnd bitNot bitOr bitShiftLeft bitShiftRight \
+    bitXor bool byte bytes ceil charAt check cidr compareTo contains containsCIDR containsIP date \
     datetime decode distinct dns1035Label dns1035LabelPrefix dns1123Label dns1123LabelPrefix \
-    dns1123Subdomain dns1123SubdomainPrefix double duration dyn encode endsWith equivalent \
-    escapeKey exists exists_one family filter find findAll first flatten floor format getDate \
+    dns1123Subdomain dns1123SubdomainPrefix double duration dyn encode endsWith equivalent error \
+    errored escapeKey exists exists_one family fieldSelector filter find findAll first flatten floor format getDate \
     getDayOfMonth getDayOfWeek getDayOfYear getEscapedPath getFullYear getHost getHostname \
     getHours getMilliseconds getMinutes getMonth getPort getQuery getScheme getSeconds \
-    greatest has hasValue indexOf int intersects ip isCIDR isCIDRv4 isCIDRv6 isCanonical \
+    greatest group has hasValue indexOf int intersects ip isCIDR isCIDRv4 isCIDRv6 isCanonical \
     isFinite isGlobalUnicast isGreaterThan isIP isIPv4 isIPv6 isInf isInteger isLessThan \
     isLinkLocalMulticast isLinkLocalUnicast isLoopback isNaN isQuantity isSemver isSorted \
-    isURL isUnspecified join labelValue last lastIndexOf least lowerAscii major map masked \
-    matches max min minor named namedFormat none of ofNonZeroValue optFlatMap optMap \
-    optional_none or orValue patch prefixLength qualifiedName quantity quote range replace \
-    reverse round semver sign size slice sort split sqrt startsWith string sub substring sum \
+    isURL isUnspecified join labelSelector labelValue last lastIndexOf least lowerAscii major map masked \
+    matches max min minor name named namedFormat namespace none of ofNonZeroValue optFlatMap optMap \
+    optional_none or orValue patch path prefixLength qualifiedName quantity quote range reason replace resource \
+    reverse round semver serviceAccount sign size slice sort split sqrt startsWith string sub subresource substring sum \
     timestamp trim trunc type uint upperAscii uri url uuid validate value";

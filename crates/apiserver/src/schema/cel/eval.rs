@@ -16,6 +16,8 @@ use kube_cel::cel::common::ast::{CallExpr, EntryExpr, Expr, ListExpr, MapExpr, S
 use kube_cel::cel::objects::{Key, Map, OptionalValue};
 use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value as CelValue};
 
+use super::expression::native_of;
+
 /// What one evaluation may cost: about one for each part of an expression, and one for each ten bytes or items that a function
 /// looks at. As in Kubernetes.
 pub(crate) const PER_CALL: u64 = 1_000_000;
@@ -47,11 +49,11 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self::Error(text.into())
     }
 
-    fn no_overload() -> Self {
+    pub(crate) fn no_overload() -> Self {
         Self::new("no such overload")
     }
 }
@@ -74,6 +76,10 @@ impl<'e> Evaluation<'e> {
 
     pub(super) fn set(&mut self, name: &'e str, value: CelValue) {
         self.names.push((name, Ok(value)));
+    }
+
+    pub(super) fn set_outcome(&mut self, name: &'e str, outcome: Outcome) {
+        self.names.push((name, outcome));
     }
 
     /// What was not spent.
@@ -114,8 +120,28 @@ impl<'e> Evaluation<'e> {
         }
     }
 
+    /// What a dotted name stands for, unless a nearer name hides it.
+    fn dotted(&self, root: &str, field: &str) -> Option<&Outcome> {
+        let is_dotted = |known: &str| {
+            let rest = known.strip_prefix(root);
+            rest.and_then(|rest| rest.strip_prefix('.')) == Some(field)
+        };
+        let mut nearest = self.names.iter().rev();
+        let (known, outcome) = nearest.find(|(known, _)| *known == root || is_dotted(known))?;
+        (*known != root).then_some(outcome)
+    }
+
     fn select(&mut self, select: &'e SelectExpr) -> Outcome {
         let field = select.field.as_str();
+        if let Expr::Ident(root) = &select.operand.expr
+            && let Some(found) = self.dotted(root, field)
+        {
+            return if select.test {
+                Ok(CelValue::Bool(true))
+            } else {
+                found.clone()
+            };
+        }
         if let Expr::Select(inner) = &select.operand.expr
             && let Expr::Ident(root) = &inner.operand.expr
             && !self.knows(root)
@@ -195,6 +221,13 @@ impl<'e> Evaluation<'e> {
         let mut arguments = Vec::with_capacity(call.args.len());
         for argument in &call.args {
             arguments.push(self.eval(argument)?);
+        }
+        if let Some(native) = target.as_ref().and_then(native_of) {
+            let (cost, outcome) = native
+                .call(&call.func_name, &arguments)
+                .unwrap_or_else(|| (0, Err(Fault::no_overload())));
+            self.spend(cost)?;
+            return outcome;
         }
         if target.is_none()
             && let [argument] = arguments.as_slice()

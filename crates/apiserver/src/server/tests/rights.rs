@@ -270,3 +270,76 @@ async fn every_namespace_has_the_certificate_to_check_the_server_by() {
     sandbox.delete(path, json!({})).await;
     sandbox.until(path, right).await;
 }
+
+#[tokio::test]
+async fn who_configures_a_policy_can_read_its_parameters() {
+    const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
+    let sandbox = sandbox();
+    let all = ["create", "update", "patch", "get"];
+    let policies = rule("admissionregistration.k8s.io", "*", &all);
+    let roles = format!("{RBAC}/clusterroles");
+    sandbox.create(&roles, role("pats", &[&policies])).await;
+    let bound = binding("pat", "pats", &user("pat"));
+    let bindings = format!("{RBAC}/clusterrolebindings");
+    sandbox.create(&bindings, bound).await;
+    let pat = sandbox.user("pat", &[]);
+    let policy = |name: &str| {
+        json!({ "metadata": { "name": name }, "spec": {
+            "paramKind": { "apiVersion": "v1", "kind": "Secret" },
+            "matchConstraints": { "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"],
+                "operations": ["CREATE"], "resources": ["configmaps"] }] },
+            "validations": [{ "expression": "params == null" }] } })
+    };
+    let bind = |name: &str, reference: Value| {
+        json!({ "metadata": { "name": name }, "spec": { "policyName": "secretive",
+            "validationActions": ["Deny"], "paramRef": reference } })
+    };
+    let to = |kind: &str, object: Value| Call::create(format!("{ADMISSION}/{kind}"), object);
+    let (kinds, links) = (
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings",
+    );
+    let message = refused(pat.call(to(kinds, policy("own"))).await, 422);
+    assert!(
+        message.ends_with(
+            "spec.paramKind: Forbidden: user \"pat\" must have \"get\" permission on all objects of \
+             the referenced paramKind (kind=Secret, apiVersion=v1)"
+        ),
+        "{message}"
+    );
+    sandbox
+        .client
+        .call(to(kinds, policy("secretive")))
+        .await
+        .expect("an administrator may");
+    let by_name = json!({ "name": "s", "namespace": "default" });
+    for (reference, verb) in [
+        (by_name.clone(), "get"),
+        (json!({ "selector": {} }), "list"),
+    ] {
+        let message = refused(pat.call(to(links, bind("b", reference))).await, 422);
+        let ends = format!(
+            "spec.paramRef: Forbidden: user \"pat\" does not have \"{verb}\" permission on the object \
+             referenced by paramRef"
+        );
+        assert!(message.ends_with(&ends), "{message}");
+    }
+    let secrets = rule("", "secrets", &["get"]);
+    sandbox.create(&roles, role("readers", &[&secrets])).await;
+    let bound = binding("pat-reads", "readers", &user("pat"));
+    sandbox.create(&bindings, bound).await;
+    pat.call(to(kinds, policy("own")))
+        .await
+        .expect("can be read");
+    pat.call(to(links, bind("b", by_name)))
+        .await
+        .expect("can be read");
+    // What was allowed to somebody else may be changed otherwise.
+    let label = json!({ "metadata": { "labels": { "a": "b" } } });
+    let path = format!("{ADMISSION}/{links}/b");
+    sandbox
+        .user("pat", &[])
+        .call(Call::merge(path, label))
+        .await
+        .expect("no new reference");
+}
