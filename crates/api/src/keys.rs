@@ -48,6 +48,13 @@ pub const FINALIZERS: &[&str] = &[
     FINALIZER_CLONE,
 ];
 
+// ---- Labels of CSIStorageCapacity objects
+
+/// On a `CSIStorageCapacity`: the driver whose room it tells.
+pub const LABEL_CAPACITY_DRIVER: &str = "csi.storage.k8s.io/drivername";
+/// On a `CSIStorageCapacity`: the program that keeps it.
+pub const LABEL_CAPACITY_MANAGER: &str = "csi.storage.k8s.io/managed-by";
+
 // ---- Annotations of snapshots
 
 /// On a `VolumeSnapshotClass`: the default of its driver, if exactly `true`.

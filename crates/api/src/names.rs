@@ -83,6 +83,22 @@ fn in_flight_on_nodes(driver: &str) -> String {
     name + "_"
 }
 
+/// Who keeps a `CSIStorageCapacity`: the provisioner, or the one on this node. At most 63 letters.
+pub fn capacity_manager(node: Option<&str>) -> String {
+    const WHO: &str = "external-provisioner";
+    let Some(node) = node else {
+        return WHO.to_owned();
+    };
+    let name = format!("{WHO}-{node}");
+    if name.len() <= 63 {
+        return name;
+    }
+    let mut hash = Sha256::new();
+    hash.update(node);
+    let hash = format!("{:x}", hash.finalize());
+    format!("{WHO}-{}", &hash[..16])
+}
+
 /// Lease of a snapshot sidecar.
 pub fn snapshotter_lease(driver: &str) -> String {
     leader_name(&format!("external-snapshotter-leader-{driver}"))
@@ -141,6 +157,15 @@ mod tests {
         assert!(is_in_flight_finalizer(&central, "csi.example"));
         let long = in_flight_finalizer_on(&"d".repeat(63), "n1");
         assert_eq!(long.split_once('/').unwrap().1.len(), 63);
+    }
+
+    #[test]
+    fn a_capacity_object_names_its_keeper() {
+        assert_eq!(capacity_manager(None), "external-provisioner");
+        assert_eq!(capacity_manager(Some("n1")), "external-provisioner-n1");
+        let long = capacity_manager(Some(&"n".repeat(60)));
+        assert!(long.len() <= 63, "{long}");
+        assert_ne!(long, capacity_manager(Some(&"n".repeat(61))));
     }
 
     #[test]

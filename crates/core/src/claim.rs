@@ -38,6 +38,7 @@ pub use facts::{
 pub use grant::{Grant, GrantFrom, GrantTo};
 pub use memory::{Memory, Outcome, Turn};
 pub use render::{Volume, complaint_event, populator_event, render};
+pub(crate) use request::for_driver as parameters_for_driver;
 pub use request::{AccessMode, Object, Request, RequestSource, Why, request};
 pub use secrets::SecretRefs;
 pub(crate) use secrets::for_deletion as deletion_secret;

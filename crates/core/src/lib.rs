@@ -21,6 +21,7 @@
 )]
 #![warn(missing_docs)]
 
+pub mod capacity;
 pub mod claim;
 pub mod content;
 pub mod group;

@@ -130,6 +130,12 @@ fn of_node(name: &str, nodes: &[Node]) -> Result<(Segments, Vec<String>), Lack> 
     Ok((here, node.keys.clone()))
 }
 
+/// The topology the driver has registered on a node; none if it has none there, or a label lacks.
+pub fn of(node: &Node) -> Option<Segments> {
+    let labels = node.labels.as_ref().filter(|_| !node.keys.is_empty())?;
+    segments(&node.keys, labels)
+}
+
 fn segments(keys: &[String], labels: &BTreeMap<String, String>) -> Option<Segments> {
     keys.iter()
         .map(|key| Some((key.clone(), labels.get(key)?.clone())))

@@ -15,7 +15,7 @@ use crate::http::{Endpoint, Health, HttpError, Pages};
 use crate::lease::{
     Candidate, Leadership, LeaseConfig, LeaseLost, TermsError, host_name, own_namespace,
 };
-use crate::limit::Bucket;
+use crate::limit::{Bucket, Rate};
 use crate::metrics::dress;
 use crate::{Clock, Metrics, MetricsError};
 
@@ -53,6 +53,7 @@ pub struct Role {
     /// The metrics of this role.
     pub metrics: Metrics,
     lease_client: Client,
+    bare: (Client, HeaderValue),
     leader: LeaderFlags,
     health: Health,
     shutdown: CancellationToken,
@@ -114,6 +115,7 @@ impl Role {
             client: dress(&client, &agent, metrics.requests(), bucket),
             // Upstream too has a client of its own for the lease: work must not hold it up.
             lease_client: dress(&client, &agent, metrics.requests(), None),
+            bare: (client, agent),
             clock: Clock::start(),
             metrics,
             leader,
@@ -121,6 +123,14 @@ impl Role {
             shutdown,
             _end: end.drop_guard(),
         })
+    }
+
+    /// A client of its own for work that must not crowd out the rest: so many requests per second,
+    /// and so many at once after a pause.
+    pub fn limited_client(&self, per_second: f64, burst: u32) -> Client {
+        let bucket = Arc::new(Bucket::new(Rate { per_second, burst }));
+        let (client, agent) = &self.bare;
+        dress(client, agent, self.metrics.requests(), Some(bucket))
     }
 
     /// The caches are filled: from now on `/readyz` says so.

@@ -4,9 +4,11 @@
 mod args;
 mod caches;
 mod calls;
+mod capacities;
 mod claims;
 mod documents;
 mod places;
+mod pod;
 mod rows;
 mod setup;
 mod sources;
@@ -31,7 +33,10 @@ use crate::driver::{self, Driver};
 use crate::memory::{Remembered, tell_doubts};
 
 pub use args::{Args, CapacityFlags, NodeFlags, RemovedFlags};
+pub use pod::Pod;
+
 use caches::{Caches, Queues};
+use capacities::{Capacities, Stir};
 use documents::Documents;
 use setup::Beside;
 
@@ -50,9 +55,10 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let Some(driver) = driver::meet(address, args.timeout.0, calls, &shutdown).await? else {
         return Ok(());
     };
-    let beside = Beside::ask(&driver, &args.node).await?;
+    let pod = args.pod.clone().unwrap_or_else(Pod::of_environment);
+    let beside = Beside::ask(&driver, &args.node, &pod).await?;
     let settings = Arc::new(beside.settings(&driver, &args, &gates));
-    let caches = Caches::new(beside.also(&driver, &gates, args.capacity.enable_capacity));
+    let caches = Caches::new(beside.also(&driver, &gates));
     let queues = Queues::default();
     role.metrics.work_queue("claims", &queues.claims)?;
     role.metrics.work_queue("volumes", &queues.volumes)?;
@@ -72,6 +78,12 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         return Ok(());
     };
 
+    let flags = &args.capacity;
+    let told = flags
+        .enable_capacity
+        .then(|| role.limited_client(flags.kube_api_capacity_qps, flags.kube_api_capacity_burst));
+    let stir = Arc::new(Stir::default());
+    caches.wake_for_room(&stir);
     let identity = identity(&driver, &beside, clock);
     let component = format!("{}_{identity}", driver.name);
     let (recorder, events) = Recorder::start(client.clone(), &component, clock);
@@ -82,20 +94,33 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         recorder: recorder.clone(),
         clock,
         schedule: crate::schedule(args.retry_interval_start, args.retry_interval_max),
-        stirred: Arc::new(|_| {}),
+        stirred: stir.clone().told(),
+    };
+    let capacities = match told {
+        None => None,
+        Some(client) => {
+            let topology = beside.topology(&gates);
+            Some(Capacities::open(&base, &beside, &args, client, stir, topology).await?)
+        }
     };
     look_again(&mut tasks, &base, &queues, &args, &shutdown);
     let machines = Machines::new(&base, &beside, (settings, identity), &args, &role.metrics)?;
     let applier = Applier::new(client, recorder);
     let threads = (args.worker_threads, args.cloning_protection_threads);
     let end = term.end().clone();
-    let engines = machines.run(&base, &queues, applier, &role.metrics, threads, end);
+    let engines = machines.run(&base, &queues, applier, &role.metrics, threads, end.clone());
+    let engines = async {
+        match capacities {
+            Some(capacities) => drop(tokio::join!(engines, capacities.run(end))),
+            None => engines.await,
+        }
+    };
     let work = Work {
         term,
         tasks,
         events,
     };
-    work.run(engines, driver.lost()).await
+    Box::pin(work.run(engines, driver.lost())).await
 }
 
 /// Upstream's: time, a number, the driver; with one provisioner on each node, the node.

@@ -271,7 +271,7 @@ fn fs_type(class: &StorageClass) -> Result<Option<String>, String> {
 }
 
 /// Parameters as the driver gets them; `Err` names a reserved key nobody knows.
-fn for_driver(class: &StorageClass) -> Result<BTreeMap<String, String>, String> {
+pub(crate) fn for_driver(class: &StorageClass) -> Result<BTreeMap<String, String>, String> {
     let mut parameters = BTreeMap::new();
     for (key, value) in &class.parameters {
         if !key.starts_with(keys::PARAMETER_PREFIX) {

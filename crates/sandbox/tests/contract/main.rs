@@ -7,7 +7,11 @@ mod faults;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod proxy;
+#[cfg(test)]
+mod restores;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

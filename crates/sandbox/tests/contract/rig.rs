@@ -20,10 +20,11 @@ use kube::{Api, Client, api::ListParams, client::Body};
 use serde_json::{Value, json};
 use tintype_api::{VolumeSnapshot, VolumeSnapshotContent};
 use tintype_sandbox::cluster::{Cluster, Options};
+use tintype_sidecar::provisioner::Pod;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use world::{World, is_ready};
+pub(crate) use world::{World, from_snapshot, is_bound, is_ready};
 
 use crate::proxy::Proxy;
 
@@ -224,8 +225,27 @@ pub(crate) fn snapshotter(client: Client, proxy: &Proxy, line: &[&str]) -> Runni
     }
 }
 
+/// Starts a provisioner behind the proxy, whose retries are quick.
+pub(crate) fn provisioner(client: Client, proxy: &Proxy, pod: Pod, line: &[&str]) -> Running {
+    let socket = format!("--csi-address={}", proxy.socket.display());
+    let quick = [
+        "csi-provisioner",
+        "--retry-interval-start=20ms",
+        "--retry-interval-max=200ms",
+        &socket,
+    ];
+    let mut args = tintype_sidecar::provisioner::Args::parse_from(quick.iter().chain(line));
+    args.pod = Some(pod);
+    let end = CancellationToken::new();
+    let running = tintype_sidecar::provisioner::run(args, client, end.clone());
+    Running {
+        end,
+        task: tokio::spawn(running),
+    }
+}
+
 /// Impersonates a service account of `kube-system`, and notes what is asked.
-fn account_client(cluster: &Cluster, account: &str, log: &Log) -> Client {
+pub(crate) fn account_client(cluster: &Cluster, account: &str, log: &Log) -> Client {
     let user = format!("system:serviceaccount:kube-system:{account}");
     let user = HeaderValue::try_from(user).unwrap();
     let (inner, log) = (cluster.client(), log.clone());

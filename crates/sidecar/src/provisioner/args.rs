@@ -7,6 +7,8 @@ use tintype_runtime::GoDuration;
 use tintype_runtime::flags::{Removed, RoleFlags, go_bool, label, removed};
 use tintype_runtime::gates::Gates;
 
+use super::pod::Pod;
+
 /// Makes volumes for PersistentVolumeClaims and removes them, next to a CSI driver.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "csi-provisioner", version, args_override_self = true)]
@@ -96,6 +98,9 @@ pub struct Args {
     /// What upstream once had, or what cannot be had here
     #[command(flatten)]
     pub removed: RemovedFlags,
+    /// What the pod says of itself; none: as its environment says.
+    #[arg(skip)]
+    pub pod: Option<Pod>,
 }
 
 /// How CSIStorageCapacity objects are kept.

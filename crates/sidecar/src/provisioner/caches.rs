@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use kube::Client;
 use tintype_core::object::{ClaimPhase, DataSourceKind, Key, Snapshot, StorageClass, Volume};
-use tintype_runtime::{Cache, ClaimRow, Queue, Tasks, watch};
+use tintype_runtime::{Cache, Change, ClaimRow, Queue, Tasks, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::capacities::Stir;
 use super::places::Places;
 use super::rows::{AttachmentRow, GrantRow, NodeRow};
 use super::setup::filled_soon;
@@ -21,6 +22,8 @@ const BY_CLASS: usize = 2;
 const UNBOUND: usize = 3;
 /// Index of [`Caches::volumes`]: by the driver's handle.
 pub(super) const BY_HANDLE: usize = 0;
+/// Index of [`Caches::classes`]: by `provisioner`.
+pub(super) const BY_DRIVER: usize = 0;
 /// Index of [`Caches::grants`]: by namespace.
 pub(super) const BY_NAMESPACE: usize = 0;
 /// Index of [`Caches::attachments`]: by volume.
@@ -70,7 +73,7 @@ impl Caches {
         Arc::new(Self {
             claims,
             volumes: Cache::new(vec![by_handle]),
-            classes: Cache::new(vec![]),
+            classes: Cache::new(vec![|it| Some(Key::cluster(it.provisioner.as_ref()))]),
             snapshots: Cache::new(vec![]),
             places: also.places,
             attachments: also.attachments.then(attachments),
@@ -214,13 +217,27 @@ impl Caches {
         });
         let tell = changed.clone();
         places.nodes.listen(move |change| {
-            // A node says every few minutes that it is there; only its labels matter here.
-            let labels = |it: &Option<Arc<NodeRow>>| it.as_ref().map(|it| it.labels.clone());
-            if labels(&change.before) != labels(&change.after) {
+            if labels_changed(change) {
                 tell();
             }
         });
         places.csi_nodes.listen(move |_| changed());
+    }
+
+    /// Classes and nodes say where room is to be told of.
+    pub(super) fn wake_for_room(&self, stir: &Arc<Stir>) {
+        let news = stir.clone();
+        self.classes.listen(move |_| news.places());
+        if let Places::Watched(places) = &self.places {
+            let news = stir.clone();
+            places.nodes.listen(move |change| {
+                if labels_changed(change) {
+                    news.places();
+                }
+            });
+            let news = stir.clone();
+            places.csi_nodes.listen(move |_| news.places());
+        }
     }
 
     /// Every claim without a volume is looked at again.
@@ -234,6 +251,12 @@ impl Caches {
             }
         }
     }
+}
+
+/// A node says every few minutes that it is there; only its labels matter here.
+fn labels_changed(change: &Change<NodeRow>) -> bool {
+    let labels = |it: &Option<Arc<NodeRow>>| it.as_ref().map(|it| it.labels.clone());
+    labels(&change.before) != labels(&change.after)
 }
 
 fn source_of(row: &ClaimRow, kind: DataSourceKind) -> Option<Key> {

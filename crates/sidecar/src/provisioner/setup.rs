@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::args::{Args, NodeFlags};
 use super::caches::Also;
 use super::places::{Places, Watched};
+use super::pod::Pod;
 use crate::driver::Driver;
 
 /// What the driver and this node said.
@@ -22,6 +23,7 @@ pub(super) struct Beside {
     pub(super) controller: ControllerCapabilities,
     pub(super) plugin: PluginCapabilities,
     pub(super) node: Option<Own>,
+    pub(super) pod: Pod,
 }
 
 /// This node, with one provisioner on each.
@@ -32,11 +34,8 @@ pub(super) struct Own {
 
 impl Beside {
     /// Asks the driver; refuses one that makes no volumes.
-    pub(super) async fn ask(driver: &Driver, flags: &NodeFlags) -> anyhow::Result<Self> {
-        let node = flags
-            .node_deployment
-            .then(|| named("NODE_NAME", "--node-deployment", "spec.nodeName"))
-            .transpose()?;
+    pub(super) async fn ask(driver: &Driver, flags: &NodeFlags, pod: &Pod) -> anyhow::Result<Self> {
+        let node = flags.node_deployment.then(|| pod.node()).transpose()?;
         let plugin = driver.client.get_plugin_capabilities().await?;
         if !plugin.controller {
             bail!(
@@ -66,6 +65,7 @@ impl Beside {
             controller,
             plugin,
             node,
+            pod: pod.clone(),
         })
     }
 
@@ -99,12 +99,11 @@ impl Beside {
     }
 
     /// What has to be watched for that.
-    pub(super) fn also(&self, driver: &Driver, gates: &Gates, capacity: bool) -> Also {
-        let watched = self.topology(gates) || capacity;
+    pub(super) fn also(&self, driver: &Driver, gates: &Gates) -> Also {
         Also {
             places: match &self.node {
                 Some(own) => Places::Here(Arc::new([own.node()])),
-                None if watched => Places::Watched(Watched::new(driver.name.clone())),
+                None if self.topology(gates) => Places::Watched(Watched::new(driver.name.clone())),
                 None => Places::Anywhere,
             },
             attachments: self.controller.has(Capability::PublishUnpublishVolume),
@@ -112,7 +111,7 @@ impl Beside {
         }
     }
 
-    fn topology(&self, gates: &Gates) -> bool {
+    pub(super) fn topology(&self, gates: &Gates) -> bool {
         self.plugin.accessibility_constraints && gates.enabled("Topology")
     }
 }
@@ -126,19 +125,6 @@ impl Own {
             labels: Some(self.topology.clone()),
         }
     }
-}
-
-/// The value of an environment variable that a pod gets from its own fields.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "upstream's manifests say it this way, and there is no flag"
-)]
-pub(super) fn named(variable: &str, flag: &str, field: &str) -> anyhow::Result<String> {
-    let value = std::env::var(variable).unwrap_or_default();
-    if value.is_empty() {
-        bail!("{flag} needs the environment variable {variable}; set it from {field}");
-    }
-    Ok(value)
 }
 
 /// Refuses what cannot work, and says what has no effect.
@@ -161,9 +147,6 @@ pub(super) fn check(args: &Args) -> anyhow::Result<()> {
             "--kube-api-capacity-qps is {}; give it a rate above 0",
             args.capacity.kube_api_capacity_qps
         );
-    }
-    if args.capacity.enable_capacity {
-        bail!("--enable-capacity is not there yet; take it out");
     }
     if args.enable_pprof {
         warn!("--enable-pprof has no effect: there is no Go to profile");

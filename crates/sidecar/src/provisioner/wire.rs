@@ -77,6 +77,16 @@ pub(super) fn capacity(request: &Request) -> Vec<v1::GetCapacityRequest> {
     places.into_iter().map(ask).collect()
 }
 
+/// What most volumes are used as: a file system on one node.
+pub(super) fn any_capability() -> v1::VolumeCapability {
+    v1::VolumeCapability {
+        access_mode: Some(AccessMode {
+            mode: Mode::SingleNodeWriter.into(),
+        }),
+        access_type: Some(AccessType::Mount(MountVolume::default())),
+    }
+}
+
 /// Segments as CSI has them.
 pub(super) fn topology(segments: &Segments) -> v1::Topology {
     v1::Topology {
