@@ -36,6 +36,7 @@ pub mod snapshot;
 pub mod topology;
 pub mod validation;
 pub mod volume;
+pub mod why;
 pub mod write;
 
 /// What is known about an object.

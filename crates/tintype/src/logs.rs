@@ -31,6 +31,7 @@ pub(crate) fn start(wanted: Wanted) {
         "core",
         "csi",
         "driver",
+        "plugin",
         "runtime",
         "sandbox",
         "sidecar",

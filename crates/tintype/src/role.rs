@@ -4,6 +4,7 @@
 use std::{ffi::OsString, path::Path};
 
 use clap::{ArgAction, FromArgMatches as _, Parser, Subcommand};
+use tintype_plugin::{doctor, restore};
 use tintype_sandbox::{bench, demo, mount, up};
 
 use crate::go_flags;
@@ -29,6 +30,15 @@ pub(crate) enum Role {
     /// Take a volume away from the directory where it was mounted.
     Unmount(Watched<mount::UnmountArgs>),
     Bench(Watched<bench::Args>),
+    /// Fill a new claim, in any namespace, from a snapshot.
+    ///
+    /// From another namespace the snapshot's handle is imported first: no API server has to know
+    /// `dataSourceRef.namespace`. Also as `kubectl tintype restore`.
+    Restore(Watched<restore::Args>),
+    /// Look a cluster over: what is wrong with its snapshots, and what helps.
+    ///
+    /// Ends with an error if somebody has to do something. Also as `kubectl tintype doctor`.
+    Doctor(Watched<doctor::Args>),
     Crds(tintype_webhook::crds::Args),
     Convert(tintype_webhook::convert::Args),
     SnapshotController(tintype_controller::Args),
@@ -172,6 +182,8 @@ mod tests {
             "up Run a Kubernetes API",
             "demo Fill a volume",
             "convert Print manifests",
+            "restore Fill a new claim",
+            "doctor Look a cluster over",
         ] {
             assert!(help.contains(says), "{help}");
         }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use tintype_plugin::{doctor, restore};
 use tintype_sandbox::{bench, demo, mount, up};
 use tintype_webhook::{convert, crds};
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,6 +65,13 @@ async fn play(role: Role, shutdown: CancellationToken) -> anyhow::Result<ExitCod
         Role::Mount(mount) => say(&mount::mount(mount.args).await?)?,
         Role::Unmount(unmount) => say(&mount::unmount(unmount.args).await?)?,
         Role::Bench(bench) => bench::run(bench.args, shutdown).await?,
+        Role::Restore(restore) => restore::run(restore.args).await?,
+        Role::Doctor(doctor) => {
+            return Ok(match doctor::run(doctor.args).await? {
+                doctor::Outcome::Well => ExitCode::SUCCESS,
+                doctor::Outcome::Wrong => ExitCode::FAILURE,
+            });
+        }
         Role::Crds(args) if args.check => {
             let verdict = tintype_webhook::check(&args).await?;
             say(&verdict.text)?;
@@ -117,6 +125,8 @@ fn wanted(role: &Role) -> Wanted {
         Role::Mount(mount) => logs::watched(mount.verbose),
         Role::Unmount(unmount) => logs::watched(unmount.verbose),
         Role::Bench(bench) => logs::watched(bench.verbose),
+        Role::Restore(restore) => logs::watched(restore.verbose),
+        Role::Doctor(doctor) => logs::watched(doctor.verbose),
         Role::Crds(_) | Role::Convert(_) | Role::Version => logs::watched(0),
         Role::SnapshotConversionWebhook(args) | Role::SnapshotValidationWebhook(args) => {
             logs::of_role(&args.log)

@@ -8,6 +8,8 @@ mod kill;
 #[cfg(test)]
 mod mount;
 #[cfg(test)]
+mod plugin;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod up;
