@@ -35,6 +35,9 @@ pub struct Args {
     /// Record the volume mode of the source, so that a restore cannot change it unasked
     #[arg(long, value_name = "BOOL", default_value = "true", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, value_parser = go_bool)]
     pub prevent_volume_mode_conversion: bool,
+    /// Label invalid snapshots and contents, as releases 3 to 7 did, and take the label off what is valid
+    #[arg(long, value_name = "BOOL", default_value = "false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, value_parser = go_bool)]
+    pub label_invalid_objects: bool,
     /// Features to turn on or off
     #[arg(long, value_name = "NAME=BOOL,…", action = ArgAction::Append)]
     pub feature_gates: Vec<Gates>,

@@ -1,13 +1,14 @@
 //! The role `snapshot-controller`: binds snapshots to contents, one active instance per cluster.
 //!
 //! Knows only the Kubernetes API; it never talks to storage. What it decides is in
-//! `tintype_core`: `snapshot`, `group`, `orphan` and `guard`.
+//! `tintype_core`: `snapshot`, `group`, `orphan`, `guard` and `mark`.
 
 mod args;
 mod caches;
 mod claims;
 mod group_caches;
 mod groups;
+mod labels;
 mod operations;
 mod orphans;
 mod patience;
@@ -30,6 +31,7 @@ use tracing::info;
 pub use args::{Args, RemovedFlags};
 use caches::{Caches, Queues};
 use groups::Groups;
+use labels::Labelling;
 
 /// Name of the event source, as upstream's.
 const COMPONENT: &str = "snapshot-controller";
@@ -61,6 +63,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         retry_crd_interval_max,
         enable_distributed_snapshotting,
         prevent_volume_mode_conversion,
+        label_invalid_objects,
         feature_gates,
         role,
         removed: _, // Giving one is an error.
@@ -83,6 +86,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     if let Some(groups) = &caches.groups {
         groups.open(&mut tasks, &client, &shutdown).await;
     }
+    let labels = label_invalid_objects.then(|| Labelling::open(&mut tasks, &client, &shutdown));
     tokio::select! {
         () = caches.synced() => {}
         () = shutdown.cancelled() => return Ok(()),
@@ -141,6 +145,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
             contents.run(worker_threads, end.clone()),
             claims.run(worker_threads, end.clone()),
             run_some(groups, worker_threads, end.clone()),
+            Labelling::run(labels, &shell, worker_threads, end.clone()),
         );
     };
     let work = Work {

@@ -10,7 +10,7 @@
 //! [`snapshot`] is the cluster side, [`content`] the driver side of one snapshot;
 //! [`group`] and [`group_content`] are those of a group of them, and [`pair`] is
 //! what both sorts share. [`guard`] keeps the claim a snapshot is cut from,
-//! [`orphan`] looks after contents whose snapshot is not there; [`claim`] makes
+//! [`orphan`] looks after contents whose snapshot is not there, [`mark`] labels what is invalid; [`claim`] makes
 //! volumes and [`volume`] removes them.
 //!
 //! **Invariant:** nothing here waits, logs, reads a clock or can fail.
@@ -27,6 +27,7 @@ pub mod content;
 pub mod group;
 pub mod group_content;
 pub mod guard;
+pub mod mark;
 pub mod object;
 pub mod orphan;
 pub mod pair;

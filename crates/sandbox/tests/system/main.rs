@@ -6,6 +6,8 @@ mod deletion;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod labels;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod restart;
