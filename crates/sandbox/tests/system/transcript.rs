@@ -27,6 +27,11 @@ async fn d3_a_group_is_seen_in_every_version() {
     play_in("versions", World::start_with(|it| it.webhook = true).await).await;
 }
 
+#[tokio::test]
+async fn each_driver_has_one_default_class() {
+    play("policy").await;
+}
+
 async fn play(name: &str) {
     play_in(name, World::start().await).await;
 }
