@@ -3,6 +3,7 @@
 //! Lines are events of `audit.k8s.io/v1` at the level Metadata: no bodies, so no Secrets. A line is in the file before
 //! its answer leaves. Does not decide who may do what.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use http::StatusCode;
+use http::Response;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use jiff::Timestamp;
@@ -27,6 +28,10 @@ pub(crate) struct Source(pub IpAddr);
 pub(crate) struct Audit {
     file: Mutex<File>,
 }
+
+/// What was noted about a request while it was served, by key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Annotations(pub BTreeMap<String, String>);
 
 /// A request as it came.
 pub(crate) struct Received {
@@ -48,7 +53,7 @@ impl Audit {
     }
 
     /// Tells the outcome: of a watch, that it began.
-    pub(crate) fn answered(&self, received: Received, who: &Who<'_>, code: StatusCode) {
+    pub(crate) fn answered<T>(&self, received: Received, who: &Who<'_>, response: &Response<T>) {
         let Received { mut event, verb } = received;
         let stage = if verb == "watch" {
             "ResponseStarted"
@@ -57,7 +62,11 @@ impl Audit {
         };
         event["stage"] = json!(stage);
         event["stageTimestamp"] = json!(micros(Timestamp::now()));
-        event["responseStatus"] = json!({"metadata": {}, "code": code.as_u16()});
+        event["responseStatus"] = json!({"metadata": {}, "code": response.status().as_u16()});
+        let noted = response.extensions().get::<Annotations>();
+        if let Some(Annotations(noted)) = noted.filter(|noted| !noted.0.is_empty()) {
+            event["annotations"] = json!(noted);
+        }
         event["user"] = who.user.map_or_else(|| json!({}), person);
         if let Some(other) = who.impersonated {
             event["impersonatedUser"] = person(other);

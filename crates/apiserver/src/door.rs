@@ -71,7 +71,7 @@ impl Answer for Door {
                     .ok()
                     .and_then(|(_, other)| other.as_deref()),
             };
-            audit.answered(received, &who, response.status());
+            audit.answered(received, &who, &response);
         }
         response
     }

@@ -18,6 +18,7 @@ mod grants;
 mod info;
 mod last_applied;
 mod list;
+mod noted;
 mod pods;
 mod policies;
 mod policy_rights;
@@ -35,7 +36,7 @@ mod tests;
 mod tokens;
 mod update;
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use http::header::USER_AGENT;
 use http::request::Parts;
@@ -45,6 +46,7 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Configured;
+use crate::audit::Annotations;
 use crate::auth::{Attributes, Authorizer, Decision, RoleSource, Tokens, User};
 use crate::body::Body;
 use crate::metrics::Metrics;
@@ -54,6 +56,7 @@ use crate::store::{Object, Store};
 pub(crate) use accept::{Form, negotiate};
 pub(crate) use form::Converter;
 pub(crate) use info::RequestInfo;
+use noted::Noted;
 pub(crate) use present::Rendering;
 pub(crate) use query::{Query, refuse};
 pub(crate) use reply::Reply;
@@ -94,17 +97,8 @@ pub(crate) struct Call<'a> {
     pub converter: Converter,
     /// The server's own doing, which nobody is asked about.
     inside: bool,
-    /// What to warn the client of, however the request ends.
-    warnings: Noted,
+    noted: &'a Noted,
 }
-
-/// Beyond so many bytes of warnings together, each is cut off after so many characters. As in Kubernetes.
-const WARNINGS: usize = 4096;
-const WARNING: usize = 256;
-
-/// Texts, each noted once.
-#[derive(Debug, Default)]
-struct Noted(std::sync::Mutex<Vec<String>>);
 
 /// What the server calls itself where it owns a field.
 pub(crate) const OURSELVES: &str = "kube-apiserver";
@@ -117,6 +111,7 @@ struct Inside {
     headers: HeaderMap,
     catalog: Arc<Catalog>,
     target: Target,
+    noted: Noted,
 }
 
 impl Inside {
@@ -145,6 +140,7 @@ impl Inside {
             headers: HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(OURSELVES))]),
             catalog,
             target,
+            noted: Noted::default(),
         })
     }
 
@@ -159,7 +155,7 @@ impl Inside {
             target: &self.target,
             converter: Converter::new(&self.target),
             inside: true,
-            warnings: Noted::default(),
+            noted: &self.noted,
         }
     }
 }
@@ -193,16 +189,22 @@ impl Api {
         let (parts, mut body) = request.into_parts();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
-        let reply = match self.authorize(user, &attributes(&info)) {
+        let noted = Noted::default();
+        let mut reply = match self.authorize(user, &attributes(&info)) {
             Ok(()) => self
-                .serve(user, &parts, &info, &query, &mut body)
+                .serve(user, &parts, &info, &query, &mut body, &noted)
                 .await
                 .unwrap_or_else(Reply::from),
             Err(failure) => failure.into(),
         };
         body::drain(&mut body).await;
         self.metrics.count(&info, &query, &parts, reply.code);
-        reply.into_response(&parts.headers)
+        reply.warnings.extend(noted.warnings());
+        let mut response = reply.into_response(&parts.headers);
+        response
+            .extensions_mut()
+            .insert(Annotations(noted.annotations()));
+        response
     }
 
     /// Answers a request that was refused before it could be made as anybody.
@@ -234,6 +236,7 @@ impl Api {
         info: &RequestInfo,
         query: &Query,
         body: &mut Body,
+        noted: &Noted,
     ) -> Result<Reply, Failure> {
         let catalog = self.registry.catalog();
         if !info.is_resource() {
@@ -268,15 +271,10 @@ impl Api {
             target: &target,
             converter: Converter::new(&target),
             inside: false,
-            warnings: Noted::default(),
+            noted,
         };
-        let mut answer = call.dispatch(&parts.method, body).await;
+        let answer = call.dispatch(&parts.method, body).await;
         call.warn(target.version.deprecation.clone());
-        let warnings = call.warnings.take();
-        match &mut answer {
-            Ok(reply) => reply.warnings.extend(warnings),
-            Err(failure) => failure.warnings.extend(warnings),
-        }
         answer
     }
 
@@ -347,9 +345,9 @@ impl Call<'_> {
         }
     }
 
-    /// Has the client warned, once of each thing: a write may be tried several times.
+    /// Has the client warned, however the request ends.
     fn warn(&self, texts: impl IntoIterator<Item = String>) {
-        self.warnings.add(texts);
+        self.noted.warn(texts);
     }
 
     pub(crate) fn closing(&self) -> CancellationToken {
@@ -390,32 +388,6 @@ impl Call<'_> {
     fn stored(&self, key: &str) -> Result<Arc<Object>, Failure> {
         let found = self.api.store.get(self.bucket(), key);
         found.ok_or_else(|| Failure::not_found(&self.target.about(&self.info.name)))
-    }
-}
-
-impl Noted {
-    fn add(&self, texts: impl IntoIterator<Item = String>) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for text in texts {
-            if !noted.contains(&text) {
-                noted.push(text);
-            }
-        }
-    }
-
-    /// All of them, shortened if they are too much for a header.
-    fn take(&self) -> Vec<String> {
-        let mut noted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if noted.iter().map(String::len).sum::<usize>() <= WARNINGS {
-            return noted;
-        }
-        let mut left = WARNINGS;
-        for text in &mut noted {
-            *text = text.chars().take(WARNING.min(left)).collect();
-            left = left.saturating_sub(text.len());
-        }
-        noted.retain(|text| !text.is_empty());
-        noted
     }
 }
 

@@ -18,6 +18,16 @@ use crate::webhook;
 /// What a webhook is given that names no timeout. As in Kubernetes.
 const PATIENCE: u64 = 10;
 
+/// What came of asking.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// Absent if the write may be.
+    pub refusal: Option<Failure>,
+    pub warnings: Vec<String>,
+    /// For the audit log, by key.
+    pub annotations: Vec<(String, String)>,
+}
+
 /// One entry of `webhooks`.
 #[derive(Debug)]
 pub(crate) struct Hook {
@@ -60,14 +70,14 @@ impl Hook {
         })
     }
 
-    /// Asks about a write that matched at `version`. Gives back what to warn of, or the refusal.
+    /// Asks about a write that matched at `version`.
     pub(crate) async fn ask(
         &self,
         store: &Store,
         request: &Request<'_>,
         pair: Pair<'_>,
         version: &str,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Heard {
         let uid = uuid::Uuid::new_v4().to_string();
         let question = review::question(&uid, self.review_version, request, pair, version);
         let answer = webhook::call(store, &self.client, &question, self.timeout)
@@ -78,27 +88,36 @@ impl Hook {
                     .map_err(|why| format!("received invalid webhook response: {why}"))
             });
         match answer {
-            Ok(answer) => match answer.denied {
-                None => Ok(answer.warnings),
-                Some(status) => {
-                    Err(review::denial(&self.name, &status).with_warnings(answer.warnings))
+            Ok(answer) => {
+                let annotations = answer.annotations.into_iter();
+                let annotations =
+                    annotations.map(|(key, text)| (format!("{}/{key}", self.name), text));
+                Heard {
+                    refusal: answer
+                        .denied
+                        .map(|status| review::denial(&self.name, &status)),
+                    warnings: answer.warnings,
+                    annotations: annotations.collect(),
                 }
+            }
+            Err(why) => Heard {
+                refusal: self.failed(&why),
+                ..Heard::default()
             },
-            Err(why) => self.failed(&why),
         }
     }
 
-    fn failed(&self, why: &str) -> Result<Vec<String>, Failure> {
+    fn failed(&self, why: &str) -> Option<Failure> {
         if self.fails_open {
             tracing::warn!(
                 webhook = self.name,
                 why,
                 "the webhook failed, and is ignored"
             );
-            return Ok(Vec::new());
+            return None;
         }
         let name = go_quote(&self.name);
-        Err(Failure::internal(format!(
+        Some(Failure::internal(format!(
             "failed calling webhook {name}: {why}"
         )))
     }

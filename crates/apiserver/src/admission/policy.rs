@@ -29,8 +29,8 @@ pub(crate) struct Policy {
     conditions: Conditions,
     variables: Vec<Variable>,
     validations: Vec<Validation>,
-    /// What would go into an audit log; evaluated since failing to is a failure.
-    annotations: Vec<Compiled>,
+    /// What goes into the audit log, by key.
+    annotations: Vec<(String, Compiled)>,
 }
 
 /// A ValidatingAdmissionPolicyBinding.
@@ -63,12 +63,32 @@ pub(crate) enum Action {
     Audit,
 }
 
+impl Action {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Deny => "Deny",
+            Self::Warn => "Warn",
+            Self::Audit => "Audit",
+        }
+    }
+}
+
 /// Why an object is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Complaint {
     pub message: String,
     /// The `reason` of the answer; empty if the policy names none.
     pub reason: String,
+    /// Of the validation, in the policy.
+    pub at: usize,
+}
+
+/// What a policy says about an object.
+#[derive(Debug, Default)]
+pub(crate) struct Judgement {
+    pub complaints: Vec<Complaint>,
+    /// For the audit log, by key.
+    pub annotations: Vec<(String, String)>,
 }
 
 type Compiled = Result<Expression, String>;
@@ -119,8 +139,10 @@ impl Policy {
             },
             reason: text(validation, "reason"),
         });
-        let annotations = list(&spec["auditAnnotations"])
-            .map(|annotation| known.compile(&text(annotation, "valueExpression"), ""));
+        let annotations = list(&spec["auditAnnotations"]).map(|annotation| {
+            let value = known.compile(&text(annotation, "valueExpression"), "");
+            (text(annotation, "key"), value)
+        });
         let ours = bindings.iter().filter(|b| b["spec"]["policyName"] == *name);
         Ok(Self {
             matching: Matching::of_policy(&spec["matchConstraints"])?,
@@ -135,49 +157,53 @@ impl Policy {
         })
     }
 
-    /// What speaks against an object. `scope` has all names but `params` and variables.
-    pub(crate) fn judge<'a>(
-        &'a self,
-        mut scope: Scope<'a>,
-        params: Option<&Value>,
-    ) -> Vec<Complaint> {
+    /// Judges an object. `scope` has all names but `params` and variables.
+    pub(crate) fn judge<'a>(&'a self, mut scope: Scope<'a>, params: Option<&Value>) -> Judgement {
+        let mut judgement = Judgement::default();
         if self.params.is_some() {
             let params = dynamic(params.unwrap_or(&Value::Null));
             scope.push(("params", Ok(params)));
         }
         match self.conditions.verdict(&scope) {
             Verdict::Met => {}
-            Verdict::Unmet => return Vec::new(),
-            Verdict::Unknown(why) => return self.failed(why).into_iter().collect(),
+            Verdict::Unmet => return judgement,
+            Verdict::Unknown(why) => {
+                judgement.complaints.extend(self.failed(why, 0));
+                return judgement;
+            }
         }
         let mut run = Run {
             policy: self,
             scope,
             left: BUDGET,
         };
-        let mut complaints = Vec::new();
-        for validation in &self.validations {
+        for (at, validation) in self.validations.iter().enumerate() {
             let found = match run.evaluate(&validation.rule) {
                 Ok(CelValue::Bool(true)) => None,
-                Ok(CelValue::Bool(false)) => Some(run.complaint(validation)),
-                Ok(_) => self.failed(unexpected(&validation.rule)),
-                Err(why) => self.failed(why),
+                Ok(CelValue::Bool(false)) => Some(run.complaint(validation, at)),
+                Ok(_) => self.failed(unexpected(&validation.rule), at),
+                Err(why) => self.failed(why, at),
             };
-            complaints.extend(found);
+            judgement.complaints.extend(found);
         }
-        for annotation in &self.annotations {
-            let found = match run.evaluate(annotation) {
-                Ok(CelValue::String(_) | CelValue::Null) => None,
-                Ok(_) => self.failed(unexpected(annotation)),
-                Err(why) => self.failed(why),
+        for (at, (key, value)) in self.annotations.iter().enumerate() {
+            let found = match run.evaluate(value) {
+                Ok(CelValue::String(text)) => {
+                    let text = text.trim().to_owned();
+                    judgement.annotations.push((key.clone(), text));
+                    None
+                }
+                Ok(CelValue::Null) => None,
+                Ok(_) => self.failed(unexpected(value), at),
+                Err(why) => self.failed(why, at),
             };
-            complaints.extend(found);
+            judgement.complaints.extend(found);
         }
-        complaints
+        judgement
     }
 
     /// What cannot be evaluated is a refusal, unless the policy says otherwise.
-    fn failed(&self, message: String) -> Option<Complaint> {
+    fn failed(&self, message: String, at: usize) -> Option<Complaint> {
         if self.fails_open {
             tracing::warn!(
                 policy = self.name,
@@ -186,8 +212,11 @@ impl Policy {
             );
             return None;
         }
-        let reason = String::new();
-        Some(Complaint { message, reason })
+        Some(Complaint {
+            message,
+            reason: String::new(),
+            at,
+        })
     }
 }
 
@@ -263,10 +292,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn complaint(&mut self, validation: &'a Validation) -> Complaint {
+    fn complaint(&mut self, validation: &'a Validation, at: usize) -> Complaint {
         Complaint {
             message: self.message(validation),
             reason: validation.reason.clone(),
+            at,
         }
     }
 

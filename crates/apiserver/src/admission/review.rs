@@ -18,6 +18,8 @@ const KIND: &str = "AdmissionReview";
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub warnings: Vec<String>,
+    /// For the audit log, by key.
+    pub annotations: Vec<(String, String)>,
     /// The `status` of a refusal; absent if the write is allowed.
     pub denied: Option<Value>,
 }
@@ -78,8 +80,15 @@ pub(crate) fn answer(uid: &str, review_version: &str, review: &Value) -> Result<
     };
     let warnings = response["warnings"].as_array().into_iter().flatten();
     let warnings = warnings.filter_map(|text| text.as_str().map(str::to_owned));
+    let annotations = response["auditAnnotations"]
+        .as_object()
+        .into_iter()
+        .flatten();
+    let annotations =
+        annotations.filter_map(|(key, text)| Some((key.clone(), text.as_str()?.to_owned())));
     Ok(Answer {
         warnings: warnings.collect(),
+        annotations: annotations.collect(),
         denied: (!allowed).then(|| response["status"].clone()),
     })
 }

@@ -203,14 +203,12 @@ impl Call<'_> {
             }
         }
         let mut refusal = None;
-        for answer in join_all(asked).await {
-            match answer {
-                Ok(warnings) => self.warn(warnings),
-                Err(mut failure) => {
-                    self.warn(std::mem::take(&mut failure.warnings));
-                    refusal.get_or_insert(failure);
-                }
+        for heard in join_all(asked).await {
+            self.warn(heard.warnings);
+            for (key, text) in heard.annotations {
+                self.noted.annotate(key, text);
             }
+            refusal = refusal.or(heard.refusal);
         }
         refusal.map_or(Ok(()), Err)
     }

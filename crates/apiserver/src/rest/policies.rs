@@ -15,6 +15,9 @@ use crate::schema::cel::dynamic;
 use crate::status::Failure;
 use crate::store::Object;
 
+/// The annotation of what policies with the action Audit speak against.
+const FAILURES: &str = "validation.policy.admission.k8s.io/validation_failure";
+
 /// A complaint, and who has it.
 struct Denial<'a> {
     policy: &'a str,
@@ -30,7 +33,7 @@ impl Call<'_> {
         policies: &[Policy],
         subject: &mut Subject<'_>,
     ) -> Result<(), Failure> {
-        let mut denials = Vec::new();
+        let (mut denials, mut audited) = (Vec::new(), Vec::new());
         for policy in policies.iter().filter(|policy| !policy.bindings.is_empty()) {
             let Some(version) = subject.version(&policy.matching) else {
                 continue;
@@ -57,12 +60,21 @@ impl Call<'_> {
                     Ok(params) => {
                         for params in params {
                             let scope = self.policy_scope(subject, version);
-                            let complaints = policy.judge(scope, params.as_ref());
-                            denials.extend(self.act(policy, binding, complaints));
+                            let judgement = policy.judge(scope, params.as_ref());
+                            for (key, text) in judgement.annotations {
+                                let key = format!("{}/{key}", policy.name);
+                                self.noted.annotate(key, text);
+                            }
+                            let complaints = judgement.complaints;
+                            denials.extend(self.act(policy, binding, complaints, &mut audited));
                         }
                     }
                 }
             }
+        }
+        if !audited.is_empty() {
+            self.noted
+                .annotate(FAILURES.into(), json!(audited).to_string());
         }
         match denials.into_iter().next() {
             Some(denial) => Err(self.denied(subject.request, denial)),
@@ -70,12 +82,13 @@ impl Call<'_> {
         }
     }
 
-    /// Warns and notes as the binding says; gives back what is denied.
+    /// Warns as the binding says; gives back what is denied, and adds what goes into the audit log.
     fn act<'a>(
         &self,
         policy: &'a Policy,
         binding: &'a Binding,
         complaints: Vec<Complaint>,
+        audited: &mut Vec<Value>,
     ) -> Vec<Denial<'a>> {
         let mut denials = Vec::new();
         for complaint in complaints {
@@ -90,12 +103,7 @@ impl Call<'_> {
                         "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
                         policy.name, binding.name, complaint.message
                     )]),
-                    Action::Audit => tracing::info!(
-                        policy = policy.name,
-                        binding = binding.name,
-                        why = complaint.message,
-                        "a policy speaks against a write"
-                    ),
+                    Action::Audit => audited.push(failure(policy, binding, &complaint)),
                 }
             }
         }
@@ -193,7 +201,9 @@ impl Call<'_> {
     }
 
     fn denied(&self, request: &Request<'_>, denial: Denial<'_>) -> Failure {
-        let Complaint { message, reason } = denial.complaint;
+        let Complaint {
+            message, reason, ..
+        } = denial.complaint;
         let by = match denial.binding {
             Some(binding) => format!(" with binding '{binding}'"),
             None => String::new(),
@@ -221,6 +231,17 @@ impl Call<'_> {
     }
 }
 
+/// A complaint as the audit log has it.
+fn failure(policy: &Policy, binding: &Binding, complaint: &Complaint) -> Value {
+    let actions: Vec<&str> = binding
+        .actions
+        .iter()
+        .map(|action| action.as_str())
+        .collect();
+    json!({"message": complaint.message, "policy": policy.name, "binding": binding.name,
+        "expressionIndex": complaint.at.to_string(), "validationActions": actions})
+}
+
 fn misconfigured<'a>(
     policy: &'a Policy,
     binding: Option<&'a Binding>,
@@ -240,6 +261,7 @@ fn misconfigured<'a>(
         complaint: Complaint {
             message,
             reason: String::new(),
+            at: 0,
         },
     })
 }

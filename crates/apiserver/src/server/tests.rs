@@ -1,5 +1,6 @@
 //! Checks a whole server: its doors, its callers, its controllers.
 
+mod auditing;
 mod binding;
 mod collecting;
 mod doors;

@@ -14,7 +14,7 @@ fn judged(policy: &Policy, object: &Value, params: Option<&Value>) -> Vec<String
         ("oldObject", Ok(CelValue::Null)),
         ("namespaceObject", Ok(CelValue::Null)),
     ];
-    let complaints = policy.judge(scope, params).into_iter();
+    let complaints = policy.judge(scope, params).complaints.into_iter();
     complaints.map(|complaint| complaint.message).collect()
 }
 

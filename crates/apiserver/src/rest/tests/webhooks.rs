@@ -7,6 +7,7 @@ use tokio::sync::Barrier;
 
 use super::hook::{Hook, Said};
 use super::*;
+use crate::audit::Annotations;
 
 const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 
@@ -294,6 +295,28 @@ async fn what_a_webhook_says_reaches_the_client() {
         .post(&format!("{MAPS}?dryRun=All"), config_map("worded"))
         .await;
     assert_eq!(dry.code, 422);
+}
+
+#[tokio::test]
+async fn what_a_webhook_notes_is_for_the_audit_log() {
+    let world = World::new();
+    let hook = Hook::serve(|review| {
+        let allowed = review["request"]["name"] == "fine";
+        answer(
+            &review,
+            json!({"allowed": allowed, "auditAnnotations": {"seen": "yes"}}),
+        )
+    })
+    .await;
+    world.ask_hook("noting", &hook, &json!({})).await;
+    for (name, code) in [("fine", 201), ("bad", 400)] {
+        let response = world
+            .raw("POST", MAPS, &[], config_map(name).to_string())
+            .await;
+        assert_eq!(response.status(), code);
+        let noted = &response.extensions().get::<Annotations>().unwrap().0;
+        assert_eq!(noted["noting.example.com/seen"], "yes");
+    }
 }
 
 #[tokio::test]
