@@ -152,14 +152,13 @@ async fn an_image_that_is_missing_cut_off_or_damaged_is_said_and_harms_no_other(
     }
     let image = |id: &str| rig.store("pool/volumes").join(id).join("data");
     fs::remove_file(image("missing")).unwrap();
-    let file = OpenOptions::new().write(true).open(image("short")).unwrap();
-    file.set_len(1 << 20).unwrap();
-    let file = OpenOptions::new()
-        .write(true)
-        .open(image("damaged"))
-        .unwrap();
+    // Not kept open: the pool would stay mounted, and the folder of the test with it.
+    let open = |id: &str| OpenOptions::new().write(true).open(image(id)).unwrap();
+    open("short").set_len(1 << 20).unwrap();
     // The superblock stays; what it speaks of does not.
-    file.write_all_at(&vec![0xff; 64 << 10], 4096).unwrap();
+    open("damaged")
+        .write_all_at(&vec![0xff; 64 << 10], 4096)
+        .unwrap();
     fs::remove_file(rig.store("pool/snapshots/of-missing/data")).unwrap();
     for (id, words) in [
         ("missing", "pool/volumes/missing/data"),
