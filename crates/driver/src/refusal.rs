@@ -96,7 +96,9 @@ pub(crate) enum Refusal {
 /// The system's words, with a cure where there is one.
 fn explain(error: &io::Error) -> String {
     let cure = match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOSPC) => "; free some space on that file system, or delete snapshots",
+        Some(Errno::NOSPC) => {
+            "; free some space or inodes (`df -i`) on that file system, or delete snapshots"
+        }
         Some(Errno::DQUOT) => "; raise the quota, or delete snapshots",
         Some(Errno::ROFS) => "; mount that file system for writing",
         Some(Errno::IO) => "; look into the kernel's log for that disk, then restart the driver",
@@ -190,5 +192,31 @@ impl From<Refusal> for Status {
             tracing::error!(%refusal, "a call failed");
         }
         Self::new(code, refusal.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_storage_lacks_is_told_with_a_code_the_path_and_a_cure() {
+        let table = [
+            (Errno::NOSPC, Code::ResourceExhausted, "or inodes (`df -i`)"),
+            (Errno::DQUOT, Code::ResourceExhausted, "raise the quota"),
+            (Errno::ROFS, Code::FailedPrecondition, "for writing"),
+            (Errno::IO, Code::Internal, "the kernel's log"),
+            (Errno::MFILE, Code::Unavailable, "limit of open files"),
+        ];
+        for (errno, code, cure) in table {
+            let refusal = Refusal::io("make the folder", "/data/aside/1")(errno);
+            let status = Status::from(refusal);
+            assert_eq!(status.code(), code, "{errno}");
+            let text = status.message();
+            assert!(
+                text.contains("/data/aside/1") && text.contains(cure),
+                "{text}"
+            );
+        }
     }
 }
