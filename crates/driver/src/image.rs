@@ -9,8 +9,10 @@ mod cut;
 mod format;
 mod freeze;
 mod journal;
+mod left;
 mod loops;
 mod pool;
+mod room;
 #[cfg(test)]
 mod testing;
 
@@ -24,20 +26,20 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rustix::fs::StatVfsMountFlags;
-use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
 use crate::backend::{Backend, Cut, Fill, Growth, Origin, Room, Usage};
 use crate::fill::file_system;
+use crate::mounts;
 use crate::record::{Group, Shape, Snapshot, Stamp, Volume};
 use crate::refusal::{Kind, Refusal};
 use crate::shelf::{Found, Shelf};
-use crate::{ioctl, mounts};
 
 use busy::Busy;
 use cut::{new_file, share};
-use format::{BLOCK, FileSystem, MIB};
+use format::{BLOCK, FileSystem};
 pub(crate) use pool::{Kind as PoolKind, Pool};
+use room::RESERVE;
 
 #[derive(Debug)]
 pub(crate) struct Image {
@@ -46,9 +48,6 @@ pub(crate) struct Image {
     shelf: Arc<Shelf>,
     busy: Busy,
 }
-
-/// With less than this, what is there already needs it.
-const RESERVE: u64 = 64 * MIB;
 
 /// For how long the kernel may still hold a file of a device that is gone.
 const LINGER: Duration = Duration::from_secs(1);
@@ -105,87 +104,6 @@ impl Image {
     /// Where it is written down what is frozen.
     fn marks(&self) -> PathBuf {
         self.root.join("frozen")
-    }
-
-    fn thaw_marked(&self) -> Result<(), Refusal> {
-        let marks = self.marks();
-        for entry in fs::read_dir(&marks).map_err(Refusal::io("list", &marks))? {
-            let mark = entry.map_err(Refusal::io("list", &marks))?;
-            let id = mark.file_name().to_string_lossy().into_owned();
-            match self.thaw_left(&id) {
-                Ok(()) => {
-                    fs::remove_file(mark.path()).map_err(Refusal::io("remove", mark.path()))?;
-                }
-                // The other volumes are not to wait for this one.
-                Err(refusal) => tracing::error!(id, %refusal, "a volume may still be frozen"),
-            }
-        }
-        Ok(())
-    }
-
-    fn thaw_left(&self, id: &str) -> Result<(), Refusal> {
-        let (image, place) = (self.image(id), self.place(id));
-        if image.is_file()
-            && let Some(device) = loops::find(&image)?
-        {
-            // It may be mounted where we do not see it.
-            self.mount(id, &device)?;
-        }
-        if mounts::mounted(&place)?.is_none() {
-            return Ok(());
-        }
-        let folder = File::open(&place).map_err(Refusal::io("open", &place))?;
-        match ioctl::thaw(&folder) {
-            Ok(()) => tracing::warn!(id, "thawed what an earlier process left frozen"),
-            Err(Errno::INVAL) => {}
-            Err(errno) => return Err(Refusal::io("thaw", place)(errno)),
-        }
-        Ok(())
-    }
-
-    /// Refuses what needs room while there is next to none.
-    fn require_room(&self) -> Result<(), Refusal> {
-        let mut space = self.pool.space()?;
-        if space.available < RESERVE {
-            self.pool.reclaim()?;
-            space = self.pool.space()?;
-        }
-        if space.available >= RESERVE {
-            return Ok(());
-        }
-        Err(Refusal::NoRoom(format!(
-            "the pool at {} has {} MiB left, which existing volumes need; delete snapshots or \
-             volumes, free space on the file system of {}, or raise --pool-size",
-            self.pool.folder().display(),
-            space.available / MIB,
-            self.root.display()
-        )))
-    }
-
-    /// Refuses a size that can never be filled.
-    fn require_size(&self, size: u64) -> Result<(), Refusal> {
-        let total = self.pool.space()?.total;
-        if size <= total {
-            return Ok(());
-        }
-        Err(Refusal::NoRoom(format!(
-            "{size} bytes are more than the whole pool at {} has, which is {total}; raise \
-             --pool-size, or ask for less",
-            self.pool.folder().display()
-        )))
-    }
-
-    /// Devices behind which there are images of volumes, with the ids.
-    fn attached_files(&self) -> Result<Vec<(String, loops::Attached)>, Refusal> {
-        let volumes = self.pool.folder().join("volumes");
-        let id_of = |file: &Path| {
-            let below = file.strip_prefix(&volumes).ok()?;
-            Some(below.iter().next()?.to_str()?.to_owned())
-        };
-        let attached = loops::attached()?.into_iter();
-        Ok(attached
-            .filter_map(|it| Some((id_of(&it.file)?, it)))
-            .collect())
     }
 
     fn make_empty(volume: &Volume, place: &Path) -> Result<(), Refusal> {
@@ -401,7 +319,7 @@ impl Backend for Image {
     }
 
     fn trouble(&self, volume: &Volume) -> Option<String> {
-        if let Err(refusal) = self.length(volume).and_then(|_| self.require_room()) {
+        if let Err(refusal) = self.length(volume).and_then(|_| self.room_left()) {
             return Some(refusal.to_string());
         }
         let place = self.place(&volume.id);
@@ -422,36 +340,11 @@ impl Backend for Image {
     }
 
     fn tidy(&self, is_known: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
-        let folder = self.root.join("mounts");
-        for entry in fs::read_dir(&folder).map_err(Refusal::io("list", &folder))? {
-            let path = entry.map_err(Refusal::io("list", &folder))?;
-            if path.file_name().to_str().is_some_and(is_known) {
-                continue;
-            }
-            if let Err(refusal) = mounts::clear(&path.path()) {
-                tracing::warn!(%refusal, "left mounted: of a volume that is no more");
-            }
-        }
-        for (id, loops::Attached { number, file }) in self.attached_files()? {
-            let gone = file.to_string_lossy().ends_with(" (deleted)");
-            if (gone || !is_known(&id))
-                && let Some(device) = loops::take(number)?
-                && device.is_lasting()
-            {
-                tracing::warn!(file = %file.display(), number, "detaching what is no more");
-                device.clear()?;
-            }
-        }
-        Ok(())
+        self.let_go_of_unknown(is_known)
     }
 
     fn attached(&self) -> BTreeSet<String> {
-        let mounts = fs::read_dir(self.root.join("mounts")).into_iter().flatten();
-        let mounted = mounts.filter_map(|it| it.ok()?.file_name().into_string().ok());
-        let devices = self.attached_files().unwrap_or_default();
-        mounted
-            .chain(devices.into_iter().map(|(id, _)| id))
-            .collect()
+        self.attached_ids()
     }
 
     fn close(&self) -> Result<(), Refusal> {
