@@ -174,7 +174,7 @@ impl Memory {
         let asked = self.asked.entry(place.clone()).or_default();
         asked.room = Some(room);
         asked.again.succeeded();
-        asked.again.later(now, poll);
+        asked.again.later(now, poll, 0);
     }
 
     /// The driver did not say: what it said before stays told.

@@ -20,8 +20,8 @@ mod facts;
 mod memory;
 mod render;
 
+pub(crate) use facts::ClassWords;
 pub use facts::{ClassFact, ContentFact, Facts, Origin, Sighting};
-pub(crate) use facts::{ClassWords, drives};
 pub use memory::{CallFailure, Cause, Memory, Outcome, Reply};
 pub use render::{create_parameters, list_secret, render, snapshot_name};
 
@@ -57,7 +57,7 @@ pub enum Waiting {
     Settled,
     /// A cache is not filled yet.
     ForCaches,
-    /// Neither or both sources: it has to be made anew.
+    /// Neither or both sources, or a volume and no snapshot to cut it for: it has to be made anew.
     ForSource,
     /// Its class is missing, names another driver, or has parameters nobody may use.
     ForClass,
@@ -91,8 +91,8 @@ pub fn decide(facts: &Facts) -> Next {
         return remove(facts, content);
     }
     match content.origin {
-        Origin::Unclear if facts.said => Verdict::Rest(Waiting::ForSource),
-        Origin::Unclear => Verdict::Do(Step::RecordFailure),
+        Origin::Unclear if content.ready => Verdict::Rest(settled(content)),
+        Origin::Unclear => say(facts, Waiting::ForSource),
         // What was cut with its group is followed like one that was there first.
         Origin::Group if content.handle && content.in_group => follow(facts, content),
         Origin::Group => Verdict::Rest(Waiting::ForGroup),
@@ -141,12 +141,7 @@ fn make(facts: &Facts, content: ContentFact) -> Next {
         ClassFact::Unknown => return Verdict::Rest(Waiting::ForCaches),
         // A content that is going has to come to a certain end with what there is (D32).
         ClassFact::Missing | ClassFact::Unusable if content.deleting && content.being_created => {}
-        ClassFact::Missing | ClassFact::Unusable if facts.said => {
-            return Verdict::Rest(Waiting::ForClass);
-        }
-        ClassFact::Missing | ClassFact::Unusable => {
-            return Verdict::Do(Step::RecordFailure);
-        }
+        ClassFact::Missing | ClassFact::Unusable => return say(facts, Waiting::ForClass),
         ClassFact::Usable => {}
     }
     if !facts.call_due {
@@ -171,6 +166,15 @@ fn follow(facts: &Facts, content: ContentFact) -> Next {
         return wait(facts);
     }
     Verdict::Do(Step::AskStatus)
+}
+
+/// Says once what is in the way, then waits for the cure.
+fn say(facts: &Facts, why: Waiting) -> Next {
+    if facts.said {
+        Verdict::Rest(why)
+    } else {
+        Verdict::Do(Step::RecordFailure)
+    }
 }
 
 fn settled(content: ContentFact) -> Waiting {

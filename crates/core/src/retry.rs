@@ -48,12 +48,15 @@ impl Backoff {
             .saturating_mul(1_u64.checked_shl(self.failures).unwrap_or(u64::MAX));
         let delay = doubled.min(schedule.max);
         self.failures = self.failures.saturating_add(1);
-        self.not_before = now.plus(delay - delay / 4 * u64::from(dice) / 255);
+        self.not_before = now.plus(shortened(delay, dice));
     }
 
-    /// Leaves the operation alone for `millis` without counting a failure.
-    pub fn later(&mut self, now: Time, millis: u64) {
-        self.not_before = now.plus(millis);
+    /// Leaves the operation alone for `millis`, shortened by up to a quarter, without counting a
+    /// failure.
+    ///
+    /// `dice` is a random number from 0 to 255: what began together does not stay together.
+    pub fn later(&mut self, now: Time, millis: u64, dice: u8) {
+        self.not_before = now.plus(shortened(millis, dice));
     }
 
     /// What failed may be tried at once: something changed that may be the cure.
@@ -80,6 +83,11 @@ impl Backoff {
     pub const fn failures(&self) -> u32 {
         self.failures
     }
+}
+
+/// By up to a quarter.
+fn shortened(delay: u64, dice: u8) -> u64 {
+    delay - delay / 4 * u64::from(dice) / 255
 }
 
 #[cfg(test)]

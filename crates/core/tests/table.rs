@@ -394,13 +394,16 @@ mod tests {
         // Whatever went wrong before, looks are quick at first, then slower, and never rare.
         let looks: Vec<_> = (0..10)
             .map(|_| {
-                memory.folded_reply(unready(), Time(0), Stamp(0));
+                memory.folded_reply(unready(), Time(0), Stamp(0), 0);
                 memory.backoff.remaining(Time(0))
             })
             .collect();
         assert_eq!(looks[..3], [100, 200, 500]);
         assert_eq!(looks[9], 15_000);
         assert!(looks.is_sorted());
+        // Those that began together do not ask together for ever.
+        memory.folded_reply(unready(), Time(0), Stamp(0), 255);
+        assert_eq!(memory.backoff.remaining(Time(0)), 11_250);
     }
 
     fn unready() -> content::Reply {

@@ -172,7 +172,7 @@ impl Memory {
     /// The driver said that it can never make this (`InvalidArgument`): it is left alone for long.
     pub fn folded_infeasible(&mut self, class: Uid, now: Time) {
         self.infeasible = Some(class);
-        self.backoff.later(now, INFEASIBLE);
+        self.backoff.later(now, INFEASIBLE, 0);
     }
 
     /// The driver has no room where it was asked to make it.
@@ -191,7 +191,7 @@ impl Memory {
     pub fn folded_lot(&mut self, now: Time, schedule: Schedule, dice: u8) {
         self.lots.failed(now, schedule, 0);
         let longest = self.lots.remaining(now);
-        self.lots.later(now, longest / 255 * u64::from(dice));
+        self.lots.later(now, longest / 255 * u64::from(dice), 0);
         self.turn = Turn::Waits;
     }
 

@@ -61,7 +61,7 @@ pub enum Origin {
 /// The content's own facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentFact {
-    /// It and its class are of this sidecar's driver.
+    /// It is for this sidecar's driver.
     pub ours: bool,
     /// `deletionTimestamp` is set.
     pub deleting: bool,
@@ -101,28 +101,33 @@ pub enum ClassFact {
     Unknown,
     /// None named, or not there.
     Missing,
-    /// It has parameters of the reserved prefix that nobody knows.
+    /// It is another driver's, or has parameters of the reserved prefix that nobody knows.
     Unusable,
     /// In order.
     Usable,
 }
 
 impl ClassFact {
-    /// Of the class a content names, if it names one.
-    pub(crate) fn of(class: Option<&Seen<Arc<Class>>>) -> Self {
+    /// Of the class a content for this driver names, if it names one.
+    pub(crate) fn of(driver: &str, class: Option<&Seen<Arc<Class>>>) -> Self {
         match class {
             None | Some(Seen::NotCached | Seen::Absent) => Self::Missing,
             Some(Seen::Unknown) => Self::Unknown,
-            Some(Seen::Present(class)) if create_parameters(class).is_ok() => Self::Usable,
+            Some(Seen::Present(class)) if wrong_with(driver, class).is_none() => Self::Usable,
             Some(Seen::Present(_)) => Self::Unusable,
         }
     }
 }
 
-/// The class a content names, if it is there, is of this driver.
-pub(crate) fn drives(driver: &str, class: Option<&Seen<Arc<Class>>>) -> bool {
-    let class = class.and_then(Seen::present);
-    class.is_none_or(|it| *it.driver == *driver)
+/// Why nothing can be made with this class for this driver, and the cure.
+fn wrong_with(driver: &str, class: &Class) -> Option<String> {
+    if *class.driver == *driver {
+        return create_parameters(class).err();
+    }
+    Some(format!(
+        "is for driver {}, and this content for {driver}; name a class of that driver",
+        class.driver
+    ))
 }
 
 /// What classes are called where contents name them.
@@ -139,14 +144,15 @@ const SINGLE: ClassWords = ClassWords {
 };
 
 impl ClassWords {
-    /// What is wrong with the class of that name, and the cure.
+    /// What is wrong with the class of that name for this driver, and the cure.
     pub(crate) fn trouble(
         &self,
+        driver: &str,
         name: Option<&str>,
         class: Option<&Seen<Arc<Class>>>,
     ) -> Option<String> {
         let Self { kind, field } = self;
-        match (ClassFact::of(class), name) {
+        match (ClassFact::of(driver, class), name) {
             (ClassFact::Unknown | ClassFact::Usable, _) => None,
             (ClassFact::Missing, None) => Some(format!("no {kind} is named; set {field}")),
             (ClassFact::Missing, Some(name)) => Some(format!(
@@ -154,7 +160,7 @@ impl ClassWords {
             )),
             (ClassFact::Unusable, _) => {
                 let class = class.and_then(Seen::present)?;
-                let why = create_parameters(class).err()?;
+                let why = wrong_with(driver, class)?;
                 Some(format!("{kind} \"{}\" {why}", class.meta.key.name))
             }
         }
@@ -203,26 +209,24 @@ impl Sighting {
     pub(crate) fn trouble(&self) -> Option<String> {
         let content = self.content.present()?;
         if origin(content) == Origin::Unclear {
-            return Some(
-                "spec.source must have exactly one of volumeHandle and snapshotHandle; create the content anew".to_owned(),
-            );
+            return Some(unclear(content).to_owned());
         }
         // One that is going is finished without its class (D32); an imported one never needs it.
         let unneeded = content.meta.deleting && content.being_created
             || matches!(content.source, ContentSource::Snapshot(_));
         let class = (!unneeded)
-            .then(|| SINGLE.trouble(content.class.as_deref(), self.class.as_ref()))
+            .then(|| SINGLE.trouble(&self.driver, content.class.as_deref(), self.class.as_ref()))
             .flatten();
         class.or_else(|| self.memory.failure_text())
     }
 
     fn class_fact(&self) -> ClassFact {
-        ClassFact::of(self.class.as_ref())
+        ClassFact::of(&self.driver, self.class.as_ref())
     }
 
     fn content_fact(&self, content: &Content) -> ContentFact {
         ContentFact {
-            ours: content.driver == self.driver && drives(&self.driver, self.class.as_ref()),
+            ours: content.driver == self.driver,
             deleting: content.meta.deleting,
             protected: content.meta.has_finalizer(keys::FINALIZER_CONTENT),
             origin: origin(content),
@@ -243,11 +247,34 @@ impl Sighting {
 fn origin(content: &Content) -> Origin {
     match &content.source {
         ContentSource::Volume(_) if content.member => Origin::Group,
+        // Nobody ever binds it, and without a uid its cut has no name.
+        ContentSource::Volume(_) if content.snapshot.uid.is_empty() => Origin::Unclear,
         ContentSource::Volume(handle) if !handle.is_empty() => Origin::Volume,
         ContentSource::Snapshot(handle) if !handle.is_empty() => Origin::Existing,
         ContentSource::Volume(_)
         | ContentSource::Snapshot(_)
         | ContentSource::Neither
         | ContentSource::Both => Origin::Unclear,
+    }
+}
+
+/// What is wrong with what it is made from, and the cure.
+fn unclear(content: &Content) -> &'static str {
+    match &content.source {
+        ContentSource::Both => {
+            "spec.source has both volumeHandle and snapshotHandle; create the content anew with one of them"
+        }
+        ContentSource::Neither => {
+            "spec.source has neither volumeHandle nor snapshotHandle; create the content anew with one of them"
+        }
+        ContentSource::Volume(handle) if handle.is_empty() => {
+            "spec.source.volumeHandle is empty; create the content anew with the id of a volume"
+        }
+        ContentSource::Snapshot(_) => {
+            "spec.source.snapshotHandle is empty; create the content anew with the id of a snapshot"
+        }
+        ContentSource::Volume(_) => {
+            "spec.volumeSnapshotRef.uid is empty, so there is no snapshot to cut the volume for; create a VolumeSnapshot, and its content is made for it"
+        }
     }
 }

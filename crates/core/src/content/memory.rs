@@ -181,7 +181,7 @@ impl Memory {
     }
 
     /// A create or status call was answered; `wall` stands in for a creation time nobody gave.
-    pub fn folded_reply(&mut self, mut reply: Reply, now: Time, wall: Stamp) {
+    pub fn folded_reply(&mut self, mut reply: Reply, now: Time, wall: Stamp, dice: u8) {
         let known = self.reply.as_ref().and_then(|it| it.creation_time);
         reply.creation_time = reply
             .creation_time
@@ -196,7 +196,7 @@ impl Memory {
         if !reply.ready {
             let step = usize::from(self.polls).min(POLL.len() - 1);
             self.polls = self.polls.saturating_add(1);
-            self.backoff.later(now, POLL[step]);
+            self.backoff.later(now, POLL[step], dice);
         }
         self.reply = Some(Arc::new(reply));
     }

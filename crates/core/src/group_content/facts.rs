@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tintype_api::{keys, names};
 
 use super::memory::Memory;
-use crate::content::{self, Cause, ClassFact, ClassWords, ContentFact, Origin, drives};
+use crate::content::{self, Cause, ClassFact, ClassWords, ContentFact, Origin};
 use crate::object::{Class, Content, GroupContent, GroupContentSource, Key, MemberInfo};
 use crate::{Seen, Time};
 
@@ -77,7 +77,7 @@ impl Sighting {
         Facts {
             common: content::Facts {
                 content: self.content.as_ref().map(|it| self.content_fact(it)),
-                class: ClassFact::of(self.class.as_ref()),
+                class: ClassFact::of(&self.driver, self.class.as_ref()),
                 outcome: calls.outcome,
                 confirmed: calls.confirmed(),
                 news: content.is_some_and(|it| self.memory.is_news_to(it)),
@@ -169,14 +169,14 @@ impl Sighting {
         let unneeded = content.meta.deleting && content.being_created
             || matches!(content.source, GroupContentSource::Existing { .. });
         let class = (!unneeded && !content.ready())
-            .then(|| GROUP.trouble(content.class.as_deref(), self.class.as_ref()))
+            .then(|| GROUP.trouble(&self.driver, content.class.as_deref(), self.class.as_ref()))
             .flatten();
         class.or_else(|| self.memory.calls.failure_text())
     }
 
     fn content_fact(&self, content: &GroupContent) -> ContentFact {
         ContentFact {
-            ours: content.driver == self.driver && drives(&self.driver, self.class.as_ref()),
+            ours: content.driver == self.driver,
             deleting: content.meta.deleting,
             protected: content.meta.has_finalizer(keys::FINALIZER_GROUP_CONTENT),
             origin: origin(content),

@@ -76,6 +76,7 @@ impl Memory {
             },
             now,
             wall,
+            dice,
         );
         self.members = reply.members.into();
         if let Some(wrong) = wrong {

@@ -64,7 +64,7 @@ pub struct ContentStatus {
     pub handle: Option<Box<str>>,
     /// `creationTime`, Unix nanoseconds.
     pub creation_time: Option<i64>,
-    /// `restoreSize`, bytes.
+    /// `restoreSize`, bytes; one below zero, which says nothing, is left out.
     pub restore_size: Option<i64>,
     /// `readyToUse`.
     pub ready: Option<bool>,
@@ -164,7 +164,7 @@ impl Content {
             status: object.status.as_ref().map(|status| ContentStatus {
                 handle: filled(status.snapshot_handle.as_deref()),
                 creation_time: status.creation_time,
-                restore_size: status.restore_size,
+                restore_size: status.restore_size.filter(|it| *it >= 0),
                 ready: status.ready_to_use,
                 error: status.error.as_ref().map(|error| {
                     Box::new(ContentError {

@@ -244,11 +244,15 @@ impl Complaint {
             Self::CreationRefused => format!(
                 "the API server refused VolumeSnapshotContent \"{content}\"; it is tried again, and the controller's log has the answer"
             ),
+            Self::ContentMissing if seen.is_import_to_come() => format!(
+                "VolumeSnapshotContent \"{content}\" does not exist; the snapshot is bound to it as soon as it does"
+            ),
             Self::ContentMissing => format!(
                 "VolumeSnapshotContent \"{content}\" does not exist; nothing is cut again under this name: delete this snapshot and take a new one, or create the content anew from its snapshot handle"
             ),
             Self::ContentOfAnother => format!(
-                "VolumeSnapshotContent \"{content}\" belongs to another snapshot; see its spec.volumeSnapshotRef"
+                "VolumeSnapshotContent \"{content}\" belongs to {}; see its spec.volumeSnapshotRef",
+                seen.owner_of_content()
             ),
             Self::ContentMismatch => format!(
                 "VolumeSnapshotContent \"{content}\" has the wrong kind of source: a snapshot of a claim needs spec.source.volumeHandle, one of an existing content needs spec.source.snapshotHandle"
@@ -277,4 +281,22 @@ fn source_text(source: Option<&SnapshotSource>) -> String {
     format!(
         "spec.source must name exactly one of persistentVolumeClaimName and volumeSnapshotContentName: {found}; create the snapshot anew"
     )
+}
+
+impl Sighting {
+    /// Whose the content is, if it is not this snapshot's.
+    fn owner_of_content(&self) -> String {
+        let own = self.snapshot.present().map(|it| &it.meta.key);
+        match self.content.present().map(|it| &it.snapshot.key) {
+            Some(key) if Some(key) != own => format!("VolumeSnapshot {key}"),
+            Some(_) | None => "an earlier snapshot of this name".to_owned(),
+        }
+    }
+
+    /// It is to adopt a content, and was never bound to one.
+    fn is_import_to_come(&self) -> bool {
+        self.snapshot
+            .present()
+            .is_some_and(|it| it.bound.is_none() && matches!(it.source, SnapshotSource::Content(_)))
+    }
 }

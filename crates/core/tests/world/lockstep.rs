@@ -587,7 +587,7 @@ fn hear(memory: &mut content::Memory, answer: Option<Answer>, now: Time) {
         memory.folded_failure(outcome, failure(trouble), now, SCHEDULE, 0);
     };
     match answer {
-        Some(Answer::Exists { ready }) => memory.folded_reply(reply(ready), now, Stamp(0)),
+        Some(Answer::Exists { ready }) => memory.folded_reply(reply(ready), now, Stamp(0), 0),
         Some(Answer::Refused) => failed(Outcome::Refused, Trouble::Refused),
         Some(Answer::Uncertain) => failed(Outcome::Uncertain, Trouble::Uncertain),
         Some(Answer::NotCalled) => failed(Outcome::NotCalled, Trouble::NotCalled),

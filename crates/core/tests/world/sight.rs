@@ -245,7 +245,7 @@ impl Recalled {
                 let at = if due { Time(0) } else { NOW };
                 memory.backoff.failed(at, SCHEDULE, 0);
             }
-            (false, false) => memory.backoff.later(NOW, 1),
+            (false, false) => memory.backoff.later(NOW, 1, 0),
             (false, true) => {}
         }
         memory
@@ -270,7 +270,7 @@ impl Recalled {
 
     /// The driver answered.
     pub(crate) fn answered(&mut self, ready: bool) {
-        self.fold(|memory| memory.folded_reply(reply(ready), NOW, Stamp(0)));
+        self.fold(|memory| memory.folded_reply(reply(ready), NOW, Stamp(0), 0));
     }
 
     /// The call failed.

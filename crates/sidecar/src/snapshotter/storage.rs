@@ -203,6 +203,7 @@ impl Contents {
             info!(driver = %self.caller.driver.name, handle = %reply.handle, "the driver does not say when the snapshot was cut; now is written");
         }
         let clock = self.caller.clock;
-        seen.memory.folded_reply(reply, clock.now(), clock.wall());
+        seen.memory
+            .folded_reply(reply, clock.now(), clock.wall(), rand::random());
     }
 }
