@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_vanishes_unseen_is_forgotten() {
+    async fn d19b_what_vanishes_unseen_is_no_longer_in_flight() {
         let (caches, metrics) = caches();
         caches.snapshots.offer(snapshot(1, false, &json!(null)));
         assert_eq!(in_flight(&metrics), "2");

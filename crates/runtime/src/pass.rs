@@ -157,6 +157,7 @@ impl<M: Machine> Engine<M> {
     /// One pass over one key.
     async fn pass(&self, key: &Key) -> Next {
         let mut seen = self.machine.observe(key, self.clock.now());
+        let mut last = None;
         for _ in 0..MAX_STEPS {
             let step = match self.machine.decide(&seen) {
                 Verdict::Do(step) => step,
@@ -181,6 +182,14 @@ impl<M: Machine> Engine<M> {
                 self.machine.call(key, step, &mut seen).await;
                 continue;
             };
+            // Every write names the version it changes: the same one twice means that the answer to
+            // the first could not be read, and would be asked for for ever.
+            if last.as_ref() == Some(&write) {
+                let delay = self.back_off(key);
+                warn!(machine = M::NAME, %key, ?step, "an answer that says nothing; asked for again in {delay:?}");
+                return (Outcome::Stuck, Some(delay));
+            }
+            last = Some(write.clone());
             self.machine.trying(key, &mut seen, step);
             let document = self.machine.document(&write);
             match self.applier.apply(write, document.as_deref()).await {
@@ -219,3 +228,6 @@ impl<M: Machine> Engine<M> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

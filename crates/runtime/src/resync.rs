@@ -35,3 +35,33 @@ pub async fn resync<R: Row>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tintype_core::object::Snapshot;
+
+    use super::*;
+
+    /// D16c: upstream queues all of them at one moment, and what is new behind them.
+    #[tokio::test(start_paused = true)]
+    async fn d16c_objects_are_looked_at_one_by_one_over_the_whole_period() {
+        let cache = Cache::<Snapshot>::new(vec![]);
+        for at in 0..60 {
+            let object = json!({"metadata": {"namespace": "ns", "name": format!("snap-{at}"),
+                "uid": format!("u{at}"), "resourceVersion": "1"}});
+            cache.offer(Snapshot::read_reply(object).unwrap());
+        }
+        let (queue, shutdown) = (Arc::new(Queue::default()), CancellationToken::new());
+        let period = Duration::from_secs(60);
+        let looks = resync(cache, queue.clone(), period, shutdown.clone());
+        let looks = tokio::spawn(looks);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for second in 0..60 {
+            assert_eq!(queue.len(), second, "after {second} seconds");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        shutdown.cancel();
+        looks.await.unwrap();
+    }
+}

@@ -22,6 +22,8 @@ pub(crate) enum Outcome {
     Unreachable,
     /// More steps are to come; others have their turn first.
     Unfinished,
+    /// An answer said nothing, and would have been asked for again.
+    Stuck,
     /// It panicked.
     Panic,
 }
@@ -34,6 +36,7 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::Unfinished => "unfinished",
+            Self::Stuck => "stuck",
             Self::Panic => "panic",
         }
     }
