@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use kube::Client;
 use tintype_core::object::{Class, Content, Key, Node, Snapshot, Volume};
 use tintype_core::orphan;
-use tintype_runtime::{Cache, Change, ClaimRow, Queue};
+use tintype_runtime::{Cache, Change, ClaimRow, Queue, Term, catch_up};
 
 use crate::group_caches::GroupCaches;
 
@@ -78,6 +79,26 @@ impl Caches {
         if let Some(groups) = &self.groups {
             groups.synced().await;
         }
+    }
+
+    /// Who follows a leader reads everything past the watches, once: that one may have written what
+    /// they have not told of yet.
+    pub(crate) async fn catch_up(&self, term: &Term, client: &Client) {
+        if !term.follows() {
+            return;
+        }
+        let shutdown = term.end();
+        let groups = async {
+            if let Some(groups) = &self.groups {
+                groups.catch_up(client, shutdown).await;
+            }
+        };
+        tokio::join!(
+            catch_up(client, &self.snapshots, shutdown),
+            catch_up(client, &self.contents, shutdown),
+            catch_up(client, &self.claims, shutdown),
+            groups,
+        );
     }
 
     /// From now on changes put keys into the queues.

@@ -11,7 +11,7 @@ use tintype_core::group::{Picked, member};
 use tintype_core::object::{
     Claim, Class, Content, Group, GroupClass, GroupContent, GroupSource, Key, Snapshot, Volume,
 };
-use tintype_runtime::{Cache, Change, Kind, LateKinds, Queue, Tasks, follow};
+use tintype_runtime::{Cache, Change, Kind, LateKinds, Queue, Tasks, catch_up, follow};
 use tokio_util::sync::CancellationToken;
 
 use crate::caches::{
@@ -98,6 +98,16 @@ impl GroupCaches {
                 self.groups.synced(),
                 self.contents.synced(),
                 self.classes.synced(),
+            );
+        }
+    }
+
+    /// Everything the last leader may have written is read past the watches, once.
+    pub(crate) async fn catch_up(&self, client: &Client, shutdown: &CancellationToken) {
+        if self.late.watched() {
+            tokio::join!(
+                catch_up(client, &self.groups, shutdown),
+                catch_up(client, &self.contents, shutdown),
             );
         }
     }

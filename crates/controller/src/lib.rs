@@ -97,6 +97,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let Some(term) = role.lead(CONTROLLER_LEASE, BTreeMap::new()).await? else {
         return Ok(());
     };
+    caches.catch_up(&term, &client).await;
     operations::time(&caches, role.metrics.operations()?);
 
     let (recorder, events) = Recorder::start(client.clone(), COMPONENT, clock);
@@ -122,12 +123,8 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         tasks.spawn("resync of group snapshots", looks);
     }
     let period = resync_period.0;
-    let looks = resync(
-        caches.snapshots.clone(),
-        queues.snapshots,
-        period,
-        shutdown.clone(),
-    );
+    let (all, end) = (caches.snapshots.clone(), shutdown.clone());
+    let looks = resync(all, queues.snapshots, period, end);
     tasks.spawn("resync of snapshots", looks);
     let looks = resync(
         caches.contents.clone(),

@@ -51,5 +51,5 @@ pub use resync::resync;
 pub use role::{Role, RoleError, Term};
 pub use rows::{ClaimRow, Row};
 pub use tasks::{TaskDied, Tasks};
-pub use watch::{follow, watch, watch_labelled};
+pub use watch::{catch_up, follow, watch, watch_labelled};
 pub use work::Work;

@@ -195,6 +195,11 @@ impl Term {
         }
     }
 
+    /// There may have been another leader a moment ago.
+    pub const fn follows(&self) -> bool {
+        self.leadership.is_some()
+    }
+
     /// Cancelled when the work has to end: at the shutdown, or when the lease is lost.
     pub const fn end(&self) -> &CancellationToken {
         &self.end

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
+use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as start_watcher};
@@ -13,6 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{Cache, Chain, Row, Tasks};
+
+/// Objects per page of a list.
+const PAGE: u32 = 500;
+/// Between two tries to read all of a kind.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Watches all objects of the row's kind, in all namespaces, until `shutdown`.
 ///
@@ -79,6 +86,47 @@ pub async fn follow<R: Row>(
     }
 }
 
+/// Reads all objects of the row's kind past the watch, until that succeeds or `shutdown` comes:
+/// afterwards the cache knows at least what there was when this began.
+///
+/// For who follows a leader: its watches may be behind what that one did last, each by another
+/// while.
+pub async fn catch_up<R: Row>(client: &Client, cache: &Cache<R>, shutdown: &CancellationToken) {
+    loop {
+        let read = tokio::select! {
+            () = shutdown.cancelled() => return,
+            read = read_all(client, cache) => read,
+        };
+        let Err(error) = read else { return };
+        warn!(kind = kind_name::<R>(), error = %Chain(&error), "cannot catch up with the last leader");
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+async fn read_all<R: Row>(client: &Client, cache: &Cache<R>) -> Result<(), kube::Error> {
+    let api: Api<DeserializeGuard<R::Object>> = Api::all_with(client.clone(), &R::kind());
+    let before = cache.rows();
+    let mut listed = HashSet::new();
+    // Without a version this is a quorum read; the pages that follow are of the same moment.
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await?;
+        for object in page.items {
+            listed.insert(key_of(&object));
+            offer(cache, object);
+        }
+        match page.metadata.continue_ {
+            Some(token) if !token.is_empty() => params = params.continue_token(&token),
+            Some(_) | None => break,
+        }
+    }
+    cache.take_unlisted(&before, &listed);
+    Ok(())
+}
+
 fn kind_name<R: Row>() -> String {
     use kube::Resource as _;
     R::Object::kind(&R::kind()).into_owned()
@@ -107,11 +155,56 @@ fn offer<R: Row>(cache: &Cache<R>, object: DeserializeGuard<R::Object>) {
 mod tests {
     use std::sync::Mutex;
 
+    use serde_json::json;
+
     use http::{Request, Response};
     use kube::client::Body;
     use tintype_core::object::Content;
 
     use super::*;
+
+    /// Two pages; the first try at the second one fails, and all of it is read anew.
+    #[tokio::test(start_paused = true)]
+    async fn who_follows_a_leader_reads_everything_past_its_watches() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let mut asked = seen.lock().unwrap();
+            asked.push(query.clone());
+            let fails = asked.len() == 2;
+            let (name, next) = if query.contains("continue=more") {
+                ("two", "")
+            } else {
+                ("one", "more")
+            };
+            async move {
+                if fails {
+                    return Err(kube::Error::Service("no answer".into()));
+                }
+                let item = json!({"metadata": {"name": name, "uid": name, "resourceVersion": "7"}});
+                let list = json!({"metadata": {"resourceVersion": "9", "continue": next},
+                    "items": [item]});
+                Ok(Response::new(Body::from(list.to_string().into_bytes())))
+            }
+        });
+        let cache = Cache::<Content>::new(vec![]);
+        let gone = json!({"metadata": {"name": "gone", "uid": "gone", "resourceVersion": "5"}});
+        cache.offer(Content::read_reply(gone).unwrap());
+        let client = Client::new(service, "default");
+        catch_up(&client, &cache, &CancellationToken::new()).await;
+        assert!(cache.get(&Key::cluster("gone")).present().is_none());
+        for name in ["one", "two"] {
+            assert!(cache.get(&Key::cluster(name)).present().is_some(), "{name}");
+        }
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.len(), 4, "{asked:?}");
+        // No version is named: what the server has agreed on is wanted.
+        assert!(
+            asked.iter().all(|it| !it.contains("resourceVersion")),
+            "{asked:?}"
+        );
+    }
 
     #[tokio::test]
     async fn a_label_is_asked_for_with_every_list_and_watch() {

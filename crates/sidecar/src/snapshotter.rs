@@ -96,6 +96,8 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let Some(term) = driver::unless_lost(&driver, leading).await?? else {
         return Ok(());
     };
+    let reading = caches.catch_up(&term, groups.as_ref(), &client);
+    driver::unless_lost(&driver, reading).await?;
 
     let (recorder, events) = Recorder::start(client.clone(), &component(&driver.name), clock);
     let machine = contents::Contents {

@@ -21,6 +21,9 @@ use crate::{Chain, Clock};
 
 /// How long the last words of a leader may take.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long giving the lease back may take: longer, since who follows has to wait for the lease to
+/// run out otherwise, and well below the 30 seconds a pod has to end.
+const RELEASE: Duration = Duration::from_secs(10);
 
 /// Wants the lease.
 pub struct Candidate {
@@ -266,12 +269,17 @@ impl Candidate {
         if !self.wrote {
             return;
         }
-        let released = timeout(FAREWELL, async {
-            if let Sent::Is(document) = self.send(Method::GET, None).await
+        let released = timeout(RELEASE, async {
+            while let Sent::Is(document) = self.send(Method::GET, None).await
                 && document.holder() == self.config.identity
             {
                 let free = document.released(&self.clock.wall_micros());
-                return matches!(self.send(Method::PUT, Some(&free)).await, Sent::Is(_));
+                match self.send(Method::PUT, Some(&free)).await {
+                    Sent::Is(_) => return true,
+                    // The renewal that was cut off came in between.
+                    Sent::Conflict => {}
+                    Sent::Gone | Sent::Failed(_) => return false,
+                }
             }
             false
         });

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use kube::Client;
 use tintype_api::keys;
 use tintype_core::object::{Class, Content, Key};
-use tintype_runtime::{Cache, Queue, Tasks, watch, watch_labelled};
+use tintype_runtime::{Cache, Queue, Tasks, Term, catch_up, watch, watch_labelled};
 use tokio_util::sync::CancellationToken;
+
+use super::group_caches::GroupCaches;
 
 /// Index of [`Caches::contents`]: those that still need their class, by class.
 const BY_CLASS: usize = 0;
@@ -48,6 +50,24 @@ impl Caches {
     /// Waits for all first lists.
     pub(super) async fn synced(&self) {
         tokio::join!(self.contents.synced(), self.classes.synced());
+    }
+
+    /// Who follows a leader reads everything past the watches, once: that one may have written, and
+    /// called, what they have not told of yet.
+    pub(super) async fn catch_up(
+        &self,
+        term: &Term,
+        groups: Option<&GroupCaches>,
+        client: &Client,
+    ) {
+        if !term.follows() {
+            return;
+        }
+        let shutdown = term.end();
+        catch_up(client, &self.contents, shutdown).await;
+        if let Some(groups) = groups {
+            groups.catch_up(client, shutdown).await;
+        }
     }
 
     fn wake(&self) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kube::Client;
 use tintype_core::object::{GroupClass, GroupContent, Key};
 use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
-use tintype_runtime::{Cache, Kind, LateKinds, Queue, Tasks, follow};
+use tintype_runtime::{Cache, Kind, LateKinds, Queue, Tasks, catch_up, follow};
 use tokio_util::sync::CancellationToken;
 
 /// Index of [`GroupCaches::contents`]: those that are not ready, all under [`waiting`].
@@ -50,6 +50,13 @@ pub(super) async fn open(
 }
 
 impl GroupCaches {
+    /// Everything the last leader may have written is read past the watches, once.
+    pub(super) async fn catch_up(&self, client: &Client, shutdown: &CancellationToken) {
+        if self.late.watched() {
+            catch_up(client, &self.contents, shutdown).await;
+        }
+    }
+
     /// Empty ones, that wake the queue from now on.
     fn new() -> Self {
         let caches = Self {

@@ -6,6 +6,8 @@ mod demo;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod lease;
+#[cfg(test)]
 mod mount;
 #[cfg(test)]
 mod plugin;
