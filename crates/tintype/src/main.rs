@@ -6,6 +6,7 @@ use tintype_runtime::Chain;
 
 mod client;
 mod go_flags;
+mod last_words;
 mod logs;
 mod role;
 mod run;
@@ -15,9 +16,14 @@ fn main() -> ExitCode {
         Ok(role) => role,
         Err(wrong) => wrong.exit(),
     };
+    let in_a_pod = role.is_of_a_cluster();
     run::run(role).unwrap_or_else(|error| {
+        let words = format!("tintype: {}", Chain(error.as_ref()));
+        if in_a_pod {
+            last_words::leave(&words);
+        }
         // There is nobody left to tell when standard error is closed too.
-        let _ = writeln!(std::io::stderr(), "tintype: {}", Chain(error.as_ref()));
+        let _ = writeln!(std::io::stderr(), "{words}");
         ExitCode::FAILURE
     })
 }

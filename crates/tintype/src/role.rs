@@ -52,6 +52,21 @@ pub(crate) enum Role {
     Version,
 }
 
+impl Role {
+    /// It runs in a pod, where nobody looks at it.
+    pub(crate) fn is_of_a_cluster(&self) -> bool {
+        matches!(
+            self,
+            Self::SnapshotController(_)
+                | Self::SnapshotConversionWebhook(_)
+                | Self::SnapshotValidationWebhook(_)
+                | Self::CsiSnapshotter(_)
+                | Self::CsiProvisioner(_)
+                | Self::CsiDriver(_)
+        )
+    }
+}
+
 // A role that a person runs and looks at. No doc comment: it would become the help of each.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Watched<A: clap::Args> {

@@ -6,6 +6,7 @@ use super::{File, Finding};
 
 const CHANGELOG: &str = "CHANGELOG.md";
 const COMPATIBILITY: &str = "docs/compatibility.md";
+const TESTS: &str = "docs/tests.md";
 
 /// Everything wrong with the pages.
 pub(super) fn check(files: &[File]) -> Vec<Finding> {
@@ -30,11 +31,20 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
     if text(CHANGELOG).is_some_and(|it| !it.lines().any(|line| line == "## [Unreleased]")) {
         found.push(Finding::of(CHANGELOG, "has no section `## [Unreleased]`"));
     }
-    for (at, line) in text(COMPATIBILITY)
-        .into_iter()
-        .flat_map(str::lines)
-        .enumerate()
-    {
+    for page in [COMPATIBILITY, TESTS] {
+        found.extend(
+            text(page)
+                .into_iter()
+                .flat_map(|it| missing(files, page, it)),
+        );
+    }
+    found
+}
+
+/// Rows of the page's tables that name no test, or one that is not there.
+fn missing(files: &[File], page: &'static str, text: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (at, line) in text.lines().enumerate() {
         let cells: Vec<&str> = line
             .trim()
             .trim_matches('|')
@@ -42,21 +52,20 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
             .map(str::trim)
             .collect();
         // Head and ruler name no test.
-        let (true, Some(pins)) = (cells.len() >= 3 && !line.starts_with("| in "), cells.last())
-        else {
+        let heads = ["| in ", "| scenario ", "| what ", "| defect ", "|---"];
+        let is_row = line.starts_with('|')
+            && cells.len() >= 2
+            && !heads.iter().any(|it| line.starts_with(it));
+        let (true, Some(pins)) = (is_row, cells.last()) else {
             continue;
         };
         let named: Vec<&str> = pins.split('`').skip(1).step_by(2).collect();
         if named.is_empty() {
-            found.push(Finding::at(
-                COMPATIBILITY,
-                at + 1,
-                "names no test that pins it",
-            ));
+            found.push(Finding::at(page, at + 1, "names no test that pins it"));
         }
         for test in named.into_iter().filter(|test| !exists(files, test)) {
             let what = format!("there is no test or script `{test}`");
-            found.push(Finding::at(COMPATIBILITY, at + 1, what));
+            found.push(Finding::at(page, at + 1, what));
         }
     }
     found

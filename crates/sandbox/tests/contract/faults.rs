@@ -10,7 +10,7 @@ use tintype_api::{VolumeSnapshot, VolumeSnapshotContent, keys};
 use tintype_csi::v1;
 use tokio::sync::watch;
 
-use crate::proxy::{DEADLINE_EXCEEDED, FAILED_PRECONDITION, Fault, INTERNAL};
+use crate::proxy::{DEADLINE_EXCEEDED, FAILED_PRECONDITION, Fault, INTERNAL, Proxy};
 use crate::rig::{Rig, snapshotter};
 
 const CREATE: &str = "CreateSnapshot";
@@ -274,6 +274,51 @@ async fn a_sidecar_that_dies_in_the_middle_of_a_cut_is_followed_by_one_that_ends
     rig.ready("monday").await;
     assert_eq!(rig.world.stored().await.1.len(), 1);
     rig.delete("monday").await;
+    rig.nothing_is_left().await;
+    rig.stop().await;
+}
+
+/// A driver that restarts takes its socket along. The sidecar ends, as its pod's container does, and
+/// starts anew beside the new one; a call that nobody heard the end of is followed up.
+#[tokio::test]
+async fn a_driver_that_restarts_is_met_again_and_no_cut_is_lost_or_made_twice() {
+    let mut rig = with_data().await;
+    rig.cut("before", "data").await;
+    rig.ready("before").await;
+    let (_shut, gate) = watch::channel(false);
+    // One is cut and the answer gets lost, the other is not even heard of.
+    let held = Fault::Hold(gate);
+    rig.proxy
+        .next(CREATE, [Fault::LoseReply, held.clone(), held]);
+    rig.cut("heard", "data").await;
+    rig.until("it is cut and asked for again", || {
+        rig.proxy.count(CREATE) == 3
+    })
+    .await;
+    rig.cut("unheard", "data").await;
+    rig.until("another call is under way", || rig.proxy.count(CREATE) == 4)
+        .await;
+
+    let socket = rig.proxy.socket.clone();
+    std::fs::remove_file(&socket).unwrap();
+    let driver = rig.world.cluster.options().data_dir.socket();
+    // The old one ends here, and all its connections.
+    rig.proxy = Proxy::start(socket, driver);
+    let again = snapshotter(rig.client("csi-snapshotter"), &rig.proxy, &[]);
+    let why = std::mem::replace(&mut rig.snapshotter, again)
+        .failure()
+        .await;
+    assert!(
+        why.contains("the connection to CSI driver csi.tintype.dev is lost"),
+        "{why}"
+    );
+    for name in ["before", "heard", "unheard"] {
+        rig.ready(name).await;
+    }
+    assert_eq!(rig.world.stored().await.1.len(), 3);
+    for name in ["before", "heard", "unheard"] {
+        rig.delete(name).await;
+    }
     rig.nothing_is_left().await;
     rig.stop().await;
 }

@@ -3,11 +3,24 @@
 //! calls fail as a network and a bad driver do.
 
 #[cfg(test)]
+#[expect(
+    dead_code,
+    reason = "shared with the machines, which are fed claims and volumes too"
+)]
+#[path = "../../../core/tests/odd/documents.rs"]
+mod documents;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod nodes;
+#[cfg(test)]
+mod odd;
+#[cfg(test)]
+mod policies;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]

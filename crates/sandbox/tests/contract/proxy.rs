@@ -18,7 +18,7 @@ use prost::Message;
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::watch,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 /// gRPC codes (<https://grpc.io/docs/guides/status-codes/>).
@@ -118,9 +118,11 @@ impl Proxy {
 }
 
 async fn accept(listener: UnixListener, driver: PathBuf, state: Arc<Mutex<State>>) {
+    // Who ends the proxy ends its connections, as the end of a driver does.
+    let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let (driver, state) = (driver.clone(), state.clone());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let service = hyper::service::service_fn(move |request| {
                 let (driver, state) = (driver.clone(), state.clone());
                 async move { Ok::<_, Infallible>(pass(request, &driver, &state).await) }

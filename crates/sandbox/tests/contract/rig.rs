@@ -40,6 +40,12 @@ impl Running {
         self.end.cancel();
         self.task.await.unwrap().unwrap();
     }
+
+    /// Waits until it ends by itself; why it did.
+    pub(crate) async fn failure(self) -> String {
+        let ended = tokio::time::timeout(PATIENCE, self.task).await.unwrap();
+        format!("{:#}", ended.unwrap().unwrap_err())
+    }
 }
 
 /// Requests of one role: verb, path and the answer's code.

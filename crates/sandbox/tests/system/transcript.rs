@@ -32,6 +32,31 @@ async fn each_driver_has_one_default_class() {
     play("policy").await;
 }
 
+/// Manifests people copy from the pages they read first: see `tests/data/pages`.
+#[tokio::test]
+async fn the_pages_manifests_for_testdriver_work_or_say_what_is_wrong() {
+    play_for("pages-testdriver", "testdriver.csi.k8s.io").await;
+}
+
+#[tokio::test]
+async fn the_pages_manifests_for_hostpath_work_or_say_what_is_wrong() {
+    play_for("pages-hostpath", "hostpath.csi.k8s.io").await;
+}
+
+#[tokio::test]
+async fn the_pages_manifest_of_an_import_works_or_says_what_is_wrong() {
+    play_for("pages-import", "ebs.csi.aws.com").await;
+}
+
+/// In a cluster with a driver of this name and no classes.
+async fn play_for(name: &str, driver: &str) {
+    let world = World::start_with(|options| {
+        options.driver_name = driver.to_owned();
+        options.default_classes = false;
+    });
+    play_in(name, world.await).await;
+}
+
 async fn play(name: &str) {
     play_in(name, World::start().await).await;
 }
@@ -75,12 +100,14 @@ async fn play_in(name: &str, world: World) {
 }
 
 fn shell(command: &str, kubeconfig: &Path, folder: &Path) -> Command {
-    let mut shell = Command::new("sh");
+    // What is waited for in vain shows as the first difference.
+    let mut shell = Command::new("timeout");
     shell
-        .arg("-c")
+        .args(["100", "sh", "-c"])
         .arg(command)
         .current_dir(folder)
-        .env("KUBECONFIG", kubeconfig);
+        .env("KUBECONFIG", kubeconfig)
+        .env("PAGES", "crates/sandbox/tests/data/pages");
     // kubectl keeps what it discovered; each test has a cluster of its own.
     shell.env("KUBECACHEDIR", kubeconfig.with_file_name("kubectl-cache"));
     shell
