@@ -26,6 +26,9 @@ impl World {
             return self.their_controller(name, how);
         }
         let verdict = snapshot::decide(&self.snapshot_facts(name));
+        if !self.controller.caught_up {
+            return None;
+        }
         let Verdict::Do(step) = verdict else {
             return None;
         };
@@ -222,7 +225,8 @@ impl World {
         if self.controller.theirs {
             return None; // Part of their snapshot sync.
         }
-        let Verdict::Do(guard::Step::Release) = guard::decide(&self.guard_facts()) else {
+        let verdict = guard::decide(&self.guard_facts());
+        let (Verdict::Do(guard::Step::Release), true) = (verdict, self.controller.caught_up) else {
             return None;
         };
         let mut claim = *self.controller.claim.present()?;

@@ -11,7 +11,8 @@ use super::model::{Content, Ready, Snap, Storage, World};
 use super::moves::{Cache, Move};
 
 /// What happens, in this order of precedence, while nobody interferes.
-const ALONE: [Move; 21] = [
+const ALONE: [Move; 24] = [
+    Move::CaughtUp,
     Move::Told(Cache::Snapshots),
     Move::Told(Cache::Contents),
     Move::Told(Cache::Claims),
@@ -33,6 +34,8 @@ const ALONE: [Move; 21] = [
     Move::Sidecar(1, Driver::Works),
     Move::CallIsDue(0),
     Move::CallIsDue(1),
+    Move::TheirSyncEnds(0),
+    Move::TheirSyncEnds(1),
 ];
 
 const LIE: &str = "lie: the snapshot says ready, the storage does not";

@@ -148,12 +148,8 @@ impl Lockstep {
                 let bound = |it: &mut Value| it["status"]["phase"] = "Bound".into();
                 self.server.edit(Kind::Claim, "data", bound);
             }
-            Move::ContentDeletedByHand(at) => {
-                self.delete(Kind::Content, &self.content_name(at));
-            }
-            Move::ContentDestroyed(at) => {
-                self.server.remove(Kind::Content, &self.content_name(at));
-            }
+            Move::ContentDeletedByHand(at) => self.delete(Kind::Content, &self.content_name(at)),
+            Move::ContentDestroyed(at) => self.server.remove(Kind::Content, &self.content_name(at)),
             Move::Told(cache) => self.told(cache),
             Move::Listed(_) => self.told(Cache::Contents),
             Move::CallIsDue(at) => self.now[at] = self.now[at].plus(LONG),
@@ -186,6 +182,11 @@ impl Lockstep {
             | Move::LateNothing(_) => {}
             Move::ControllerSwapped
             | Move::SidecarSwapped
+            | Move::StandbyTold
+            | Move::ControllerLeaseMoves
+            | Move::SidecarLeaseMoves
+            | Move::CaughtUp
+            | Move::TheirSyncEnds(_)
             | Move::SnapshotForced(_)
             | Move::Orphan(..)
             | Move::Stale(_)

@@ -21,6 +21,8 @@ mod moves;
 #[cfg(test)]
 mod orphan;
 #[cfg(test)]
+mod pairs;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod sidecar;

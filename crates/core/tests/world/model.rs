@@ -43,12 +43,16 @@ pub(crate) struct Setup {
     pub(crate) crashes: u8,
     /// Lists from a replica that is behind.
     pub(crate) stale: bool,
+    /// Each role has a second replica, and its lease may move to that one once.
+    pub(crate) replicas: bool,
     /// The controller, the sidecar is upstream's.
     pub(crate) theirs: [bool; 2],
     /// Upstream's half may be replaced by ours, and ours by upstream's, once.
     pub(crate) swaps: bool,
     /// Upstream's patches of annotations replace all of them (D9).
     pub(crate) maps: bool,
+    /// Upstream's sidecar passes over updates, as its event filter does, and nobody resyncs.
+    pub(crate) filters: bool,
     /// Laws that are not looked at: upstream is known to break them.
     pub(crate) pardons: &'static [&'static str],
 }
@@ -157,6 +161,8 @@ pub(crate) struct Controller {
     pub(crate) contents: [Seen<Content>; 2],
     pub(crate) claim: Seen<Claim>,
     pub(crate) class: Seen<()>,
+    /// Everything was read past the watch since it leads: it works only then.
+    pub(crate) caught_up: bool,
     /// The snapshot was written or looked up in the pass that is under way.
     pub(crate) fresh: [bool; 2],
     /// The content was.
@@ -198,13 +204,31 @@ impl Default for Recalled {
     }
 }
 
+/// Where a key of upstream's sidecar is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Queued {
+    No,
+    /// Or it waits for its back-off.
+    Yes,
+    /// A worker has it; news that came meanwhile queues it again.
+    Running {
+        again: bool,
+    },
+}
+
 /// The sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Sidecar {
     pub(crate) theirs: bool,
     pub(crate) contents: [Seen<Content>; 2],
     pub(crate) class: Seen<()>,
+    /// Every content was read past the watch since it leads: it works only then.
+    pub(crate) caught_up: bool,
     pub(crate) memory: [Recalled; 2],
+    /// Theirs: where the content is in its queue.
+    pub(crate) queued: [Queued; 2],
+    /// Theirs: the content as its watch last told it, without own writes.
+    pub(crate) informed: [Option<Content>; 2],
 }
 
 /// What users and fate may still do.
@@ -214,6 +238,8 @@ pub(crate) struct Left {
     pub(crate) lies: u8,
     pub(crate) crashes: u8,
     pub(crate) swaps: [bool; 2],
+    /// Of the controller, of the sidecar.
+    pub(crate) leases: [bool; 2],
 }
 
 /// A law that was broken in a move, not in a state.
@@ -250,6 +276,24 @@ impl Harm {
     }
 }
 
+/// The replicas that wait for their lease: their caches are filled, and lag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standby {
+    /// There are such replicas.
+    pub(crate) waits: bool,
+    pub(crate) controller: Controller,
+    pub(crate) sidecar: Sidecar,
+}
+
+impl Hash for Standby {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Without replicas it is the same in all states, and hashing is half of the work.
+        if self.waits {
+            (self.controller, self.sidecar).hash(state);
+        }
+    }
+}
+
 /// Objects as they were one version ago: what a replica that is behind lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Before {
@@ -272,6 +316,7 @@ pub(crate) struct World {
     pub(crate) before: Before,
     pub(crate) controller: Controller,
     pub(crate) sidecar: Sidecar,
+    pub(crate) standby: Standby,
     /// The snapshot of this uid was made.
     pub(crate) born: [bool; 2],
     /// It was ready once.
@@ -305,6 +350,27 @@ impl World {
             bound: setup.bound,
         };
         let contents = [seen(imported), Seen::NotCached];
+        let controller = Controller {
+            theirs: setup.theirs[0],
+            snaps: [Seen::NotCached; 2],
+            contents,
+            claim: Seen::Present(claim),
+            class: Seen::Present(()),
+            caught_up: true,
+            fresh: [false; 2],
+            looked_up: [false; 2],
+            owner_looked_up: [false; 2],
+            memory: [Memory::default(); 2],
+        };
+        let sidecar = Sidecar {
+            theirs: setup.theirs[1],
+            contents,
+            class: Seen::Present(()),
+            caught_up: true,
+            memory: [Recalled::default(); 2],
+            queued: [Queued::Yes; 2],
+            informed: [None; 2],
+        };
         Self {
             setup: Fixed(setup),
             snaps: [None; 2],
@@ -321,22 +387,12 @@ impl World {
             claim: Some(claim),
             class: true,
             before: Before::default(),
-            controller: Controller {
-                theirs: setup.theirs[0],
-                snaps: [Seen::NotCached; 2],
-                contents,
-                claim: Seen::Present(claim),
-                class: Seen::Present(()),
-                fresh: [false; 2],
-                looked_up: [false; 2],
-                owner_looked_up: [false; 2],
-                memory: [Memory::default(); 2],
-            },
-            sidecar: Sidecar {
-                theirs: setup.theirs[1],
-                contents,
-                class: Seen::Present(()),
-                memory: [Recalled::default(); 2],
+            controller,
+            sidecar,
+            standby: Standby {
+                waits: setup.replicas,
+                controller,
+                sidecar,
             },
             born: [false; 2],
             promised: [false; 2],
@@ -347,6 +403,7 @@ impl World {
                 lies: setup.lies,
                 crashes: setup.crashes,
                 swaps: [setup.swaps; 2],
+                leases: [setup.replicas; 2],
             },
             harm: None,
         }

@@ -8,7 +8,7 @@ use tintype_core::{DeletionPolicy, Seen, Verdict, guard, orphan, snapshot};
 use super::controller::Request;
 use super::driver::Driver;
 use super::model::{
-    Before, Claim, Content, Harm, Ready, Recalled, Setup, Snap, Storage, World, seen,
+    Before, Claim, Content, Harm, Queued, Ready, Recalled, Setup, Snap, Storage, World, seen,
 };
 
 /// One event.
@@ -30,6 +30,13 @@ pub(crate) enum Move {
     /// The other implementation takes over, as after an upgrade.
     ControllerSwapped,
     SidecarSwapped,
+    /// The watches of the replicas that wait have come this far.
+    StandbyTold,
+    /// The leader gave its lease back, or was too late to renew it; the other replica leads.
+    ControllerLeaseMoves,
+    SidecarLeaseMoves,
+    /// The controller that follows has read everything past its watches.
+    CaughtUp,
     /// A cache is told all there is.
     Told(Cache),
     /// A list from before the last change fills an empty cache.
@@ -50,6 +57,8 @@ pub(crate) enum Move {
     Orphan(usize, Request),
     Sidecar(usize, Driver),
     SidecarReplyLost(usize),
+    /// A sync of upstream's sidecar finds nothing to do.
+    TheirSyncEnds(usize),
 }
 
 /// One kind in one process.
@@ -94,6 +103,7 @@ pub(crate) fn all(setup: &Setup) -> Vec<Move> {
         moves.extend(DRIVERS.map(|how| Move::Sidecar(at, how)));
         moves.extend([
             Move::SidecarReplyLost(at),
+            Move::TheirSyncEnds(at),
             Move::Orphan(at, Request::Works),
             Move::Orphan(at, Request::ReplyLost),
             Move::CallIsDue(at),
@@ -119,6 +129,14 @@ pub(crate) fn all(setup: &Setup) -> Vec<Move> {
             moves.extend([Move::Stale(cache), Move::Early(cache)]);
         }
         moves.push(Move::Listed(Cache::Contents));
+    }
+    if setup.replicas {
+        moves.extend([
+            Move::StandbyTold,
+            Move::ControllerLeaseMoves,
+            Move::SidecarLeaseMoves,
+            Move::CaughtUp,
+        ]);
     }
     moves.extend([
         Move::UserDeletesClaim,
@@ -194,6 +212,20 @@ impl World {
                 self.sidecar.theirs ^= true;
                 self.restart_sidecar();
             }
+            Move::CaughtUp => self.catches_up()?,
+            Move::StandbyTold => self.standby_told(),
+            Move::ControllerLeaseMoves => {
+                mem::take(&mut self.left.leases[0]).then_some(())?;
+                self.controller = self.standby.controller;
+                self.controller.caught_up = false;
+                self.standby.controller = World::new(setup).controller;
+            }
+            Move::SidecarLeaseMoves => {
+                mem::take(&mut self.left.leases[1]).then_some(())?;
+                self.sidecar = self.standby.sidecar;
+                self.sidecar.caught_up = false;
+                self.standby.sidecar = World::new(setup).sidecar;
+            }
             Move::Told(cache) => self.told(cache),
             Move::Stale(cache) => self.stale(cache)?,
             Move::Early(cache) => self.early(cache)?,
@@ -217,6 +249,7 @@ impl World {
             Move::Orphan(at, how) => return self.orphan(at, how),
             Move::Sidecar(at, how) => return self.sidecar(at, how, false),
             Move::SidecarReplyLost(at) => return self.sidecar(at, Driver::Works, true),
+            Move::TheirSyncEnds(at) => return self.their_sync_ends(at),
         }
         Some(self)
     }
@@ -264,8 +297,37 @@ impl World {
             Cache::Contents => told(&mut self.controller.contents, self.contents),
             Cache::Claims => self.controller.claim = seen(self.claim),
             Cache::Classes => self.controller.class = seen(self.class.then_some(())),
-            Cache::SidecarContents => told(&mut self.sidecar.contents, self.contents),
+            Cache::SidecarContents => {
+                told(&mut self.sidecar.contents, self.contents);
+                self.sidecar.caught_up = true;
+                self.they_are_informed();
+            }
             Cache::SidecarClasses => self.sidecar.class = seen(self.class.then_some(())),
+        }
+    }
+
+    fn catches_up(&mut self) -> Option<()> {
+        let it = &mut self.controller;
+        (!it.caught_up).then_some(())?;
+        it.caught_up = true;
+        it.snaps = self.snaps.map(seen);
+        it.contents = self.contents.map(seen);
+        it.claim = seen(self.claim);
+        Some(())
+    }
+
+    /// Only what still may lead keeps up: what led is of no more interest.
+    fn standby_told(&mut self) {
+        let (controller, sidecar) = (&mut self.standby.controller, &mut self.standby.sidecar);
+        if self.left.leases[0] {
+            controller.snaps = self.snaps.map(seen);
+            told(&mut controller.contents, self.contents);
+            controller.claim = seen(self.claim);
+            controller.class = seen(self.class.then_some(()));
+        }
+        if self.left.leases[1] {
+            told(&mut sidecar.contents, self.contents);
+            sidecar.class = seen(self.class.then_some(()));
         }
     }
 
@@ -322,6 +384,8 @@ impl World {
         self.sidecar.contents = [Seen::Unknown; 2];
         self.sidecar.class = Seen::Unknown;
         self.sidecar.memory = [Recalled::default(); 2];
+        self.sidecar.queued = [Queued::Yes; 2];
+        self.sidecar.informed = [None; 2];
     }
 
     /// The server stores the snapshot, or drops it if nothing holds it.

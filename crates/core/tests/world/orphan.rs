@@ -38,7 +38,7 @@ impl World {
 
     /// One step of the orphan machine.
     pub(crate) fn orphan(mut self, at: usize, how: Request) -> Option<Self> {
-        if self.controller.theirs || how == Request::Denied {
+        if self.controller.theirs || !self.controller.caught_up || how == Request::Denied {
             return None; // Upstream has nothing of the kind (D24).
         }
         let Verdict::Do(step) = orphan::decide(&self.orphan_facts(at)) else {

@@ -28,7 +28,8 @@ impl World {
             return self.their_sidecar(at, how, lost);
         }
         self.forget_settled(at);
-        let Verdict::Do(step) = content::decide(&self.content_facts(at)) else {
+        let verdict = content::decide(&self.content_facts(at));
+        let (Verdict::Do(step), true) = (verdict, self.sidecar.caught_up) else {
             return None;
         };
         let seen = *self.sidecar.contents[at].present()?;

@@ -3,7 +3,7 @@
 use tintype_core::DeletionPolicy;
 
 use super::explore::{Finding, Visited, explore};
-use super::model::{Harm, Setup, World};
+use super::model::{Setup, World};
 use super::moves;
 
 /// One snapshot of a bound claim, nothing in the way.
@@ -23,14 +23,16 @@ pub(crate) const PLAIN: Setup = Setup {
     lies: 1,
     crashes: 1,
     stale: false,
+    replicas: false,
     theirs: [false; 2],
     swaps: false,
     maps: false,
+    filters: false,
     pardons: &[],
 };
 
 /// More states than any of these worlds has.
-const MOST: usize = 5_000_000;
+pub(crate) const MOST: usize = 5_000_000;
 
 /// States per world, if less than all are to be visited: how mutants are tried quickly.
 #[expect(
@@ -70,7 +72,7 @@ fn holds(name: &str, setup: Setup) {
 }
 
 /// The law and the way there, a move to a line.
-fn tell(found: &Finding<moves::Move>) {
+pub(crate) fn tell(found: &Finding<moves::Move>) {
     println!("finding: {} · {}", found.law, found.moves.len());
     for step in &found.moves {
         println!("  {step:?}");
@@ -79,37 +81,6 @@ fn tell(found: &Finding<moves::Move>) {
         println!("  (left alone) {step:?}");
     }
     println!("{}", found.state);
-}
-
-/// Explores the setup under both policies, and again without each law that was found broken.
-fn breaks(name: &str, setup: Setup, expected: &[&str]) {
-    let most = bound();
-    let mut broken: Vec<&'static str> = Vec::new();
-    for policy in [DeletionPolicy::Delete, DeletionPolicy::Retain] {
-        loop {
-            let setup = Setup {
-                policy,
-                pardons: broken.clone().leak(),
-                ..setup
-            };
-            match explore(World::new(setup), &moves::all(&setup), most.unwrap_or(MOST)) {
-                Ok(Visited { states, took, .. }) => {
-                    println!("{name}, {policy:?}: {states} states, {took:.1?}");
-                    break;
-                }
-                Err(found) => {
-                    if !expected.contains(&found.law) {
-                        tell(&found);
-                    }
-                    broken.push(found.law);
-                }
-            }
-        }
-    }
-    broken.sort_unstable();
-    if most.is_none() {
-        assert_eq!(broken, expected, "{name}");
-    }
 }
 
 /// Few faults: deep ends of the world, soon reached.
@@ -337,6 +308,43 @@ fn a_snapshot_whose_finalizers_are_torn_off() {
     );
 }
 
+/// The replica that follows knows what its own watches have told it, and nothing that was in the
+/// mind of the one that led.
+#[test]
+fn a_lease_that_moves_between_two_replicas() {
+    let moving = Setup {
+        replicas: true,
+        ..NO_FAULT
+    };
+    holds("a moving lease", moving);
+    holds(
+        "a moving lease, imported",
+        Setup {
+            imported: true,
+            ..moving
+        },
+    );
+    holds(
+        "a moving lease and a claim that goes",
+        Setup {
+            claim_goes: true,
+            bound: false,
+            ..moving
+        },
+    );
+}
+
+#[test]
+fn a_lease_that_moves_while_a_call_may_have_an_effect() {
+    holds(
+        "a moving lease and a fault",
+        Setup {
+            replicas: true,
+            ..LEAN
+        },
+    );
+}
+
 #[test]
 fn a_name_used_twice() {
     holds(
@@ -387,134 +395,5 @@ fn an_imported_snapshot() {
             faults: 2,
             ..LEAN
         },
-    );
-}
-
-/// Upstream's halves; what they break is known and listed.
-const PAIRED: Setup = Setup {
-    lies: 0,
-    faults: 1,
-    ..PLAIN
-};
-
-const LEAKED: &str = Harm::Leaked.law();
-const LIE: &str = "lie: the snapshot says ready, the storage does not";
-const SECOND_CONTENT: &str = Harm::SecondContent.law();
-const SECOND_CUT: &str = Harm::SecondCut.law();
-const UNMARKED: &str = Harm::CutUnmarked.law();
-const LEFT_CLAIM: &str = "left over: the claim's finalizer, and no snapshot needs the claim";
-const LEFT_CONTENT: &str = "left over: a content whose snapshot is gone";
-const LEFT_UNTOLD: &str = "left over: a content that was not told that its snapshot is gone";
-const TAKEN_BACK: &str = Harm::TakenBack.law();
-
-#[test]
-fn our_controller_with_their_sidecar() {
-    breaks(
-        "ours with theirs",
-        Setup {
-            theirs: [false, true],
-            ..PAIRED
-        },
-        &[],
-    );
-}
-
-/// A request of theirs whose reply was lost is unknown to them: a snapshot that is deleted then goes
-/// without its content being told, and its claim keeps the finalizer.
-#[test]
-fn their_controller_with_our_sidecar() {
-    breaks(
-        "theirs with ours",
-        Setup {
-            theirs: [true, false],
-            ..PAIRED
-        },
-        &[LEFT_UNTOLD, LEFT_CONTENT, LEFT_CLAIM],
-    );
-}
-
-#[test]
-fn upstream_alone() {
-    breaks(
-        "theirs",
-        Setup {
-            theirs: [true, true],
-            ..PAIRED
-        },
-        &[LEFT_UNTOLD, LEFT_CONTENT, LEFT_CLAIM],
-    );
-}
-
-/// D5: what a destroyed content stood for is cut anew under its old date.
-#[test]
-fn upstream_alone_by_hand() {
-    breaks(
-        "theirs by hand",
-        Setup {
-            theirs: [true, true],
-            faults: 0,
-            crashes: 0,
-            by_hand: true,
-            ..PAIRED
-        },
-        &[LEAKED, LIE, SECOND_CONTENT, SECOND_CUT, UNMARKED],
-    );
-}
-
-/// D9: a patch of one annotation brings back, or takes off, another.
-#[test]
-fn upstream_alone_replacing_annotations() {
-    breaks(
-        "theirs with maps",
-        Setup {
-            theirs: [true, true],
-            faults: 0,
-            maps: true,
-            ..PAIRED
-        },
-        &[LEAKED, LEFT_UNTOLD, LEFT_CONTENT, TAKEN_BACK, UNMARKED],
-    );
-}
-
-#[test]
-fn their_sidecar_replacing_annotations() {
-    breaks(
-        "ours with theirs, maps",
-        Setup {
-            theirs: [false, true],
-            maps: true,
-            ..PAIRED
-        },
-        &[LEFT_UNTOLD, TAKEN_BACK],
-    );
-}
-
-#[test]
-fn swapped_to_ours() {
-    breaks(
-        "swapped to ours",
-        Setup {
-            theirs: [true, true],
-            faults: 0,
-            crashes: 0,
-            swaps: true,
-            ..PAIRED
-        },
-        &[],
-    );
-}
-
-/// Theirs lets go of a claim only in the sync of a snapshot of it.
-#[test]
-fn swapped_to_theirs() {
-    breaks(
-        "swapped to theirs",
-        Setup {
-            faults: 0,
-            crashes: 0,
-            swaps: true,
-            ..PAIRED
-        },
-        &[LEFT_CLAIM],
     );
 }

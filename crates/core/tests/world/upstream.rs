@@ -10,7 +10,7 @@ use tintype_core::{DeletionPolicy, Seen};
 
 use super::controller::Request;
 use super::driver::{Answer, Driver};
-use super::model::{Claim, Content, Harm, Ready, Said, Snap, Trouble, World};
+use super::model::{Claim, Content, Harm, Queued, Ready, Said, Snap, Trouble, World};
 
 impl World {
     /// The next request of their snapshot and content syncs.
@@ -287,8 +287,13 @@ impl World {
     /// The next request or call of their sidecar's sync. Spec sidecar 3.4 to 3.8.
     pub(crate) fn their_sidecar(mut self, at: usize, how: Driver, lost: bool) -> Option<Self> {
         let cached = *self.sidecar.contents[at].present()?;
-        if self.sidecar.class == Seen::Unknown {
+        if self.sidecar.class == Seen::Unknown
+            || (self.filters() && self.sidecar.queued[at] == Queued::No)
+        {
             return None;
+        }
+        if self.filters() && self.sidecar.queued[at] == Queued::Yes {
+            self.sidecar.queued[at] = Queued::Running { again: false };
         }
         let called = self.sidecar.memory[at].outcome;
         let calls = self.their_call(cached, called);
@@ -312,8 +317,92 @@ impl World {
             self.sidecar.memory[at].outcome = Outcome::None;
         } else {
             self.sidecar.contents[at] = present(self.contents[at]);
+            let unmarks = live.being_created && !next.being_created;
+            let done = match called {
+                // Not ready yet: it stays queued.
+                Outcome::Created => unmarks && self.sidecar.memory[at].due,
+                Outcome::None => unmarks || !next.protected,
+                Outcome::Deleted => !next.protected,
+                Outcome::Refused
+                | Outcome::Uncertain
+                | Outcome::NotCalled
+                | Outcome::DeleteFailed => false,
+            };
+            if done {
+                self.their_sync_is_over(at);
+            }
         }
         Some(self)
+    }
+
+    fn filters(&self) -> bool {
+        self.setup.0.filters && self.sidecar.theirs
+    }
+
+    /// A sync that finds nothing to do is a good one, and the content is not queued again.
+    pub(crate) fn their_sync_ends(mut self, at: usize) -> Option<Self> {
+        if !self.filters()
+            || self.sidecar.queued[at] == Queued::No
+            || self.sidecar.class == Seen::Unknown
+        {
+            return None;
+        }
+        let idle = match self.sidecar.contents[at].present() {
+            None => true,
+            // What it wrote without hearing of it, it writes again.
+            Some(&cached) if self.contents[at] != Some(cached) => false,
+            Some(&cached) => {
+                let mut tried = self;
+                let called = self.sidecar.memory[at].outcome;
+                let writes = tried.their_write(at, cached, cached);
+                self.their_call(cached, called).is_none() && writes.is_none()
+            }
+        };
+        idle.then(|| {
+            self.their_sync_is_over(at);
+            self
+        })
+    }
+
+    fn their_sync_is_over(&mut self, at: usize) {
+        if self.filters() {
+            let again = self.sidecar.queued[at] == (Queued::Running { again: true });
+            self.sidecar.queued[at] = if again { Queued::Yes } else { Queued::No };
+        }
+    }
+
+    /// The event filter (spec sidecar 3.3): what comes and goes queues a content, and what changed
+    /// in it; but not its finalizers, its status, and the being-created mark, unless it became ready.
+    pub(crate) fn they_are_informed(&mut self) {
+        if !self.filters() {
+            return;
+        }
+        let watched = |it: Content| {
+            (
+                it.number,
+                it.owner,
+                it.deleting,
+                it.being_deleted,
+                it.classed,
+            )
+        };
+        for at in 0..2 {
+            let was = std::mem::replace(&mut self.sidecar.informed[at], self.contents[at]);
+            let wakes = match (was, self.contents[at]) {
+                (Some(was), Some(is)) => {
+                    let ready = was.ready != Ready::Yes && is.ready == Ready::Yes;
+                    ready || watched(was) != watched(is)
+                }
+                (was, is) => was != is,
+            };
+            self.sidecar.queued[at] = match self.sidecar.queued[at] {
+                Queued::No if wakes => Queued::Yes,
+                Queued::Running { again } => Queued::Running {
+                    again: again || wakes,
+                },
+                same @ (Queued::No | Queued::Yes) => same,
+            };
+        }
     }
 
     /// An annotation after a patch of another: as it was cached (D9), or as it is.
