@@ -259,10 +259,11 @@ fn spawn(patch: &Patch, program: PathBuf, began: Instant) -> Running {
     let reads = ["src/object", "src/snapshot/facts.rs"];
     let walks_first =
         patch.file.ends_with("render.rs") || reads.iter().any(|it| patch.file.starts_with(it));
-    let runs: &[&[&str]] = if walks_first {
-        &[&["walks::"], &[]]
-    } else {
-        &[&[]]
+    // Walks of groups see what goes wrong with groups, and little else.
+    let runs: &[&[&str]] = match (patch.name.contains("group"), walks_first) {
+        (true, _) => &[&["groups::"], &["--skip", "groups::"]],
+        (false, true) => &[&["walks::"], &["--skip", "groups::"]],
+        (false, false) => &[&["--skip", "groups::"]],
     };
     thread::spawn(move || {
         let found = explore(&program, runs)?;

@@ -9,7 +9,8 @@ use kube::Client;
 use tintype_core::Seen;
 use tintype_core::group::{Picked, member};
 use tintype_core::object::{
-    Claim, Class, Content, Group, GroupClass, GroupContent, GroupSource, Key, Snapshot, Volume,
+    Claim, Class, Content, Group, GroupClass, GroupContent, GroupSource, Key, Meta, Snapshot,
+    Volume,
 };
 use tintype_runtime::{Cache, Change, Kind, LateKinds, Queue, Tasks, catch_up, follow};
 use tokio_util::sync::CancellationToken;
@@ -207,7 +208,11 @@ impl GroupCaches {
     fn wake_from_others(self: &Arc<Self>, caches: &Arc<Caches>, queues: &Queues) {
         let queue = queues.groups.clone();
         caches.snapshots.listen(move |change| {
-            for snapshot in change.rows() {
+            // What a member says of itself is nothing to its group; that it is there is.
+            for snapshot in change
+                .rows()
+                .filter(|_| comes_or_goes(change, |it| &it.meta))
+            {
                 if let Some(group) = snapshot.group_key() {
                     queue.add(group);
                 }
@@ -261,6 +266,17 @@ impl GroupCaches {
         if !cut && group.ready != Some(true) {
             queue.add(group.meta.key.clone());
         }
+    }
+}
+
+/// The object was not there before, is not any more, or begins to go.
+fn comes_or_goes<T>(change: &Change<T>, meta: fn(&T) -> &Meta) -> bool {
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) => {
+            let (before, after) = (meta(before), meta(after));
+            before.uid != after.uid || before.deleting != after.deleting
+        }
+        (None, _) | (_, None) => true,
     }
 }
 
@@ -348,7 +364,8 @@ impl Caches {
             return Vec::new();
         };
         let of_volume = |handle: &str| {
-            let mut seen = member::Sighting {
+            let keys = member::Keys::of(group, handle);
+            member::Sighting {
                 volume_handle: handle.into(),
                 info: content
                     .members()
@@ -356,12 +373,10 @@ impl Caches {
                     .find(|it| &*it.volume == handle)
                     .cloned(),
                 volume: self.volume_of(&content.driver, handle),
-                snapshot: Seen::NotCached,
-                content: Seen::NotCached,
-            };
-            seen.snapshot = self.snapshots.get(&seen.snapshot_key(group));
-            seen.content = self.contents.get(&seen.content_key(group));
-            seen
+                snapshot: self.snapshots.get(&keys.snapshot),
+                content: self.contents.get(&keys.content),
+                keys,
+            }
         };
         content.volumes().iter().map(|it| of_volume(it)).collect()
     }

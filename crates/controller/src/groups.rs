@@ -94,7 +94,7 @@ impl Groups {
     /// Puts the reply where the next look finds it.
     fn put(&self, key: &Key, seen: &Sighting, step: Step, reply: Reply) {
         let group = seen.group.present();
-        let open = seen.open_member().zip(group);
+        let open = seen.open_member();
         match step {
             Step::Protect
             | Step::LookUpGroup
@@ -120,17 +120,17 @@ impl Groups {
                 }
             }
             Step::Member(member::Step::MakeSnapshot) => {
-                if let Some(((member, _), group)) = open {
-                    let snapshot = member.snapshot_key(group);
-                    drop(fold_reply(&self.caches.snapshots, &snapshot, reply));
+                if let Some((member, _)) = open {
+                    let snapshot = &member.keys.snapshot;
+                    drop(fold_reply(&self.caches.snapshots, snapshot, reply));
                 }
             }
             Step::Member(
                 member::Step::MakeContent | member::Step::BindContent | member::Step::Record,
             ) => {
-                if let Some(((member, _), group)) = open {
-                    let content = member.content_key(group);
-                    drop(fold_reply(&self.caches.contents, &content, reply));
+                if let Some((member, _)) = open {
+                    let content = &member.keys.content;
+                    drop(fold_reply(&self.caches.contents, content, reply));
                 }
             }
             Step::DeleteMember => {

@@ -110,7 +110,8 @@ impl Machine for Snapshots {
         let waits = row
             .as_ref()
             .is_some_and(|it| !it.meta.deleting && it.bound.is_none() && it.error.is_none())
-            && content.present().is_none();
+            // The content of a member is young until its group says what it is.
+            && content.present().is_none_or(|it| it.member && it.handle().is_none());
         let driver = volume
             .present()
             .and_then(|it| it.csi.as_ref())

@@ -155,6 +155,7 @@ fn create(facts: &Facts, group: GroupFact) -> Next {
         ClaimsFact::VolumeOfAnother => return complain(facts, Complaint::VolumesOfAnother),
         ClaimsFact::VolumeNotCsi => return complain(facts, Complaint::VolumesNotCsi),
         ClaimsFact::SeveralDrivers => return complain(facts, Complaint::SeveralDrivers),
+        ClaimsFact::SeveralClasses => return complain(facts, Complaint::SeveralClasses),
         ClaimsFact::Deleting => return complain(facts, Complaint::ClaimsDeleting),
         ClaimsFact::Bound => {}
     }

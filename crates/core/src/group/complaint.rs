@@ -41,6 +41,8 @@ pub enum Complaint {
     VolumesNotCsi,
     /// The volumes are of several drivers.
     SeveralDrivers,
+    /// The claims are of several storage classes.
+    SeveralClasses,
     /// The API server refused the group content.
     CreationRefused,
     /// The group content it was bound to, or names, does not exist.
@@ -75,6 +77,7 @@ impl Complaint {
             Self::VolumesOfAnother,
             Self::VolumesNotCsi,
             Self::SeveralDrivers,
+            Self::SeveralClasses,
             Self::CreationRefused,
             Self::ContentMissing,
             Self::ContentOfAnother,
@@ -101,6 +104,7 @@ impl Complaint {
             | Self::VolumesOfAnother
             | Self::VolumesNotCsi
             | Self::SeveralDrivers
+            | Self::SeveralClasses
                 if !class_named =>
             {
                 Reason::SetDefaultGroupSnapshotClassFailed
@@ -115,6 +119,7 @@ impl Complaint {
             Self::ClassOfOtherDriver
             | Self::VolumesNotCsi
             | Self::SeveralDrivers
+            | Self::SeveralClasses
             | Self::CreationRefused => Reason::CreateGroupSnapshotContentFailed,
             Self::ContentMissing => Reason::GroupSnapshotContentMissing,
             Self::ContentOfAnother => {
@@ -148,6 +153,7 @@ impl Complaint {
             | Self::VolumesOfAnother
             | Self::VolumesNotCsi
             | Self::SeveralDrivers
+            | Self::SeveralClasses
             | Self::CreationRefused
             | Self::ContentOfAnother
             | Self::ContentMismatch
@@ -171,6 +177,7 @@ impl Complaint {
             | Self::VolumesOfAnother
             | Self::VolumesNotCsi
             | Self::SeveralDrivers
+            | Self::SeveralClasses
             | Self::CreationRefused
             | Self::ContentMissing
             | Self::ContentOfAnother
@@ -234,6 +241,7 @@ impl Complaint {
             Self::VolumesOfAnother => text_of_claims(ClaimsFact::VolumeOfAnother, seen),
             Self::VolumesNotCsi => text_of_claims(ClaimsFact::VolumeNotCsi, seen),
             Self::SeveralDrivers => text_of_claims(ClaimsFact::SeveralDrivers, seen),
+            Self::SeveralClasses => text_of_claims(ClaimsFact::SeveralClasses, seen),
             Self::CreationRefused => format!(
                 "the API server refused VolumeGroupSnapshotContent \"{content}\"; it is tried again, and the controller's log has the answer"
             ),
@@ -291,6 +299,16 @@ fn text_of_claims(fact: ClaimsFact, seen: &Sighting) -> String {
                 format!("{} ({driver})", it.claim.meta.key.name)
             }))
         ),
+        ClaimsFact::SeveralClasses => format!(
+            "one group snapshot is cut from volumes of one StorageClass, but the selector picks claims of several: {}; narrow spec.source.selector, one group snapshot for each class",
+            listed(seen.picked().iter().map(|it| {
+                let class = match it.class() {
+                    "" => "no class",
+                    class => class,
+                };
+                format!("{} ({class})", it.claim.meta.key.name)
+            }))
+        ),
         ClaimsFact::None | ClaimsFact::Unknown | ClaimsFact::Bound => {
             let selector = match seen.group.present().map(|it| &it.source) {
                 Some(GroupSource::Selector(selector)) => selector.to_string(),
@@ -320,16 +338,15 @@ fn listed(all: impl Iterator<Item = String>) -> String {
 
 /// The object that has the name of a member and is not it.
 fn taken(seen: &Sighting) -> Option<String> {
-    let group = seen.group.present()?;
     let (member, facts) = seen.open_member()?;
     if member::stand(&facts) != member::Stand::Taken {
         return None;
     }
     let snapshot = facts.snapshot.present() == Some(&member::SnapshotSight::OfAnother);
     Some(if snapshot {
-        format!("VolumeSnapshot {}", member.snapshot_key(group))
+        format!("VolumeSnapshot {}", member.keys.snapshot)
     } else {
-        format!("VolumeSnapshotContent {}", member.content_key(group))
+        format!("VolumeSnapshotContent {}", member.keys.content)
     })
 }
 

@@ -132,6 +132,8 @@ pub enum ClaimsFact {
     VolumeNotCsi,
     /// Their volumes are of several drivers.
     SeveralDrivers,
+    /// They are of several storage classes.
+    SeveralClasses,
     /// Some are being deleted, and can no longer be protected.
     Deleting,
     /// All in order.
@@ -222,6 +224,13 @@ impl Sighting {
         drivers.all(|it| it == first).then_some(first)
     }
 
+    /// All claims are of one storage class, or all of none.
+    fn of_one_class(&self) -> bool {
+        let mut classes = self.picked().iter().map(Picked::class);
+        let first = classes.next();
+        classes.all(|it| Some(it) == first)
+    }
+
     /// The first claim that can be protected and is not.
     pub fn unprotected_claim(&self) -> Option<&Picked> {
         let open = |it: &&Picked| !it.claim.meta.deleting && !it.protected();
@@ -284,6 +293,7 @@ impl Sighting {
             Some(ClaimsFact::Deleting) | None if self.driver().is_none() => {
                 ClaimsFact::SeveralDrivers
             }
+            Some(ClaimsFact::Deleting) | None if !self.of_one_class() => ClaimsFact::SeveralClasses,
             Some(fact) => fact,
             None => ClaimsFact::Bound,
         }
@@ -302,6 +312,11 @@ impl Picked {
     pub fn driver(&self) -> Option<&str> {
         let csi = self.volume.present()?.csi.as_ref()?;
         Some(&csi.driver)
+    }
+
+    /// Its storage class, empty if it is of none.
+    pub fn class(&self) -> &str {
+        self.claim.class.as_deref().unwrap_or_default()
     }
 
     /// How this one claim stands.

@@ -12,11 +12,35 @@ use tintype_api::names;
 use crate::Seen;
 use crate::object::{Content, Group, Key, MemberInfo, Snapshot, Volume};
 
+/// Where a member's objects are: the same hash in both names (spec group 4.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// Its `VolumeSnapshot`.
+    pub snapshot: Key,
+    /// Its `VolumeSnapshotContent`.
+    pub content: Key,
+}
+
+impl Keys {
+    /// Of the member of `group` that is cut from the volume with this CSI id.
+    pub fn of(group: &Group, volume_handle: &str) -> Self {
+        let uid = group.meta.uid.to_string();
+        let namespace = group.meta.key.namespace.clone();
+        let snapshot = names::member_snapshot_name(&uid, volume_handle);
+        Self {
+            snapshot: Key::namespaced(namespace, snapshot),
+            content: Key::cluster(names::member_content_name(&uid, volume_handle)),
+        }
+    }
+}
+
 /// What is known of one member.
 #[derive(Debug, Clone)]
 pub struct Sighting {
     /// The CSI id of its volume.
     pub volume_handle: Box<str>,
+    /// Where its objects are.
+    pub keys: Keys,
     /// What the group content says of it.
     pub info: Option<MemberInfo>,
     /// The volume, if exactly one has this id.
@@ -120,22 +144,6 @@ pub fn stand(facts: &Facts) -> Stand {
 }
 
 impl Sighting {
-    /// Where the member's snapshot is.
-    pub fn snapshot_key(&self, group: &Group) -> Key {
-        Key::namespaced(
-            group.meta.key.namespace.clone(),
-            names::member_snapshot_name(&group.meta.uid.to_string(), &self.volume_handle),
-        )
-    }
-
-    /// Where the member's content is.
-    pub fn content_key(&self, group: &Group) -> Key {
-        Key::cluster(names::member_content_name(
-            &group.meta.uid.to_string(),
-            &self.volume_handle,
-        ))
-    }
-
     /// The facts of what was seen.
     pub fn facts(&self, group: &Group) -> Facts {
         let content = self.content.present();
@@ -143,10 +151,7 @@ impl Sighting {
         Facts {
             told: info.is_some(),
             snapshot: self.snapshot.as_ref().map(|it| snapshot_sight(it, group)),
-            content: self
-                .content
-                .as_ref()
-                .map(|it| self.content_sight(it, group)),
+            content: self.content.as_ref().map(|it| self.content_sight(it)),
             known: content.is_some_and(|it| it.handle().is_some()),
             recorded: content
                 .zip(info)
@@ -154,10 +159,9 @@ impl Sighting {
         }
     }
 
-    fn content_sight(&self, content: &Content, group: &Group) -> ContentSight {
-        let key = self.snapshot_key(group);
+    fn content_sight(&self, content: &Content) -> ContentSight {
         let uid = self.snapshot.present().map(|it| &it.meta.uid);
-        if content.snapshot.key != key {
+        if content.snapshot.key != self.keys.snapshot {
             ContentSight::OfAnother
         } else if uid.is_some_and(|uid| content.snapshot.uid == *uid) {
             ContentSight::Ours

@@ -161,7 +161,7 @@ fn render_member(step: member::Step, seen: &Sighting, group: &Group) -> Option<W
     let of_group: &GroupContent = seen.content.present()?;
     match step {
         member::Step::MakeSnapshot => Some(make_snapshot(member, group)),
-        member::Step::MakeContent => make_content(member, group, of_group),
+        member::Step::MakeContent => make_content(member, of_group),
         member::Step::BindContent => {
             let content = &member.content.present()?.meta;
             let snapshot = member.snapshot.present()?.meta.uid.to_string();
@@ -180,7 +180,7 @@ fn render_member(step: member::Step, seen: &Sighting, group: &Group) -> Option<W
 }
 
 fn make_snapshot(member: &member::Sighting, group: &Group) -> Write {
-    let key = member.snapshot_key(group);
+    let key = member.keys.snapshot.clone();
     // A volume whose claim is not known is said to have none, as upstream does (D23).
     let claim = member
         .volume
@@ -205,12 +205,8 @@ fn make_snapshot(member: &member::Sighting, group: &Group) -> Write {
     Write::of(Kind::Snapshot, key, Verb::Create(body))
 }
 
-fn make_content(
-    member: &member::Sighting,
-    group: &Group,
-    of_group: &GroupContent,
-) -> Option<Write> {
-    let key = member.content_key(group);
+fn make_content(member: &member::Sighting, of_group: &GroupContent) -> Option<Write> {
+    let key = member.keys.content.clone();
     let snapshot = &member.snapshot.present()?.meta;
     let mut annotations = Map::new();
     annotations.insert(

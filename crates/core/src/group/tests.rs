@@ -177,6 +177,7 @@ fn says_what_is_in_the_way_of_a_cut() {
         (ClaimsFact::VolumeOfAnother, Complaint::VolumesOfAnother),
         (ClaimsFact::VolumeNotCsi, Complaint::VolumesNotCsi),
         (ClaimsFact::SeveralDrivers, Complaint::SeveralDrivers),
+        (ClaimsFact::SeveralClasses, Complaint::SeveralClasses),
         (ClaimsFact::Deleting, Complaint::ClaimsDeleting),
     ] {
         complains(Facts { claims, ..START }, complaint);

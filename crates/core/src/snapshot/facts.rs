@@ -382,7 +382,8 @@ fn content_fact(snapshot: &Snapshot, content: &Content) -> ContentFact {
 fn publication(snapshot: &Snapshot, content: &Content, group_owed: bool) -> Publication {
     let status = content.status.as_ref();
     let ready = content.ready();
-    let news = group_owed
+    // A member says of whom it is when it says how it is: one write.
+    let news = (group_owed && content.handle().is_some())
         || (snapshot.creation_time.is_none()
             && status.is_some_and(|it| it.creation_time.is_some()))
         || (ready && snapshot.ready != Some(true))

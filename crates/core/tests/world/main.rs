@@ -11,6 +11,8 @@ mod driver;
 #[cfg(test)]
 mod explore;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod lockstep;

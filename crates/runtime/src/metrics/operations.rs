@@ -28,14 +28,37 @@ pub enum Operation {
     CreateSnapshotAndReady,
     /// The snapshot goes.
     DeleteSnapshot,
+    /// The data of a group is cut.
+    CreateGroupSnapshot,
+    /// Its members are made and ready.
+    CreateGroupSnapshotAndReady,
+    /// The group snapshot goes.
+    DeleteGroupSnapshot,
 }
 
 impl Operation {
-    const ALL: [Self; 3] = [
+    const ALL: [Self; 6] = [
         Self::CreateSnapshot,
         Self::CreateSnapshotAndReady,
         Self::DeleteSnapshot,
+        Self::CreateGroupSnapshot,
+        Self::CreateGroupSnapshotAndReady,
+        Self::DeleteGroupSnapshot,
     ];
+
+    /// What there is no use for any more once this has succeeded.
+    const fn ends(self) -> &'static [Self] {
+        match self {
+            Self::DeleteSnapshot => &[Self::CreateSnapshot, Self::CreateSnapshotAndReady],
+            Self::DeleteGroupSnapshot => {
+                &[Self::CreateGroupSnapshot, Self::CreateGroupSnapshotAndReady]
+            }
+            Self::CreateSnapshot
+            | Self::CreateSnapshotAndReady
+            | Self::CreateGroupSnapshot
+            | Self::CreateGroupSnapshotAndReady => &[],
+        }
+    }
 
     /// As upstream's label has it.
     pub const fn as_str(self) -> &'static str {
@@ -43,6 +66,9 @@ impl Operation {
             Self::CreateSnapshot => "CreateSnapshot",
             Self::CreateSnapshotAndReady => "CreateSnapshotAndReady",
             Self::DeleteSnapshot => "DeleteSnapshot",
+            Self::CreateGroupSnapshot => "CreateGroupSnapshot",
+            Self::CreateGroupSnapshotAndReady => "CreateGroupSnapshotAndReady",
+            Self::DeleteGroupSnapshot => "DeleteGroupSnapshot",
         }
     }
 }
@@ -123,11 +149,9 @@ impl Operations {
             return;
         };
         self.record(operation, &ended, driver, "success");
-        if operation == Operation::DeleteSnapshot {
-            for creating in [Operation::CreateSnapshot, Operation::CreateSnapshotAndReady] {
-                if let Some(ended) = open.remove(&(creating, uid.clone())) {
-                    self.record(creating, &ended, None, "cancel");
-                }
+        for creating in operation.ends() {
+            if let Some(ended) = open.remove(&(*creating, uid.clone())) {
+                self.record(*creating, &ended, None, "cancel");
             }
         }
         self.count(&open);

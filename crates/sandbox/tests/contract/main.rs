@@ -12,6 +12,8 @@ mod documents;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod many;
 #[cfg(test)]
 mod metrics;

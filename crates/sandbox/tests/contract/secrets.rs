@@ -18,7 +18,7 @@ use crate::rig::{Rig, class, work};
 const CREATE: &str = "CreateSnapshot";
 
 /// The line of upstream's rights that drivers with secrets are to add.
-async fn may_read_secrets(rig: &Rig) {
+pub(crate) async fn may_read_secrets(rig: &Rig) {
     let client = rig.world.cluster.client();
     let role = json!({"metadata": {"name": "secrets"}, "rules": [
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}]});
@@ -50,7 +50,7 @@ async fn with_class() -> Rig {
     rig
 }
 
-async fn secret(rig: &Rig, name: &str) {
+pub(crate) async fn secret(rig: &Rig, name: &str) {
     let values: Value = json!({"stringData": {"password": "hunter2"}});
     rig.world.create::<Secret>(name, values).await;
 }
