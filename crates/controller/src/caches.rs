@@ -94,9 +94,9 @@ impl Caches {
             }
         };
         tokio::join!(
-            catch_up(client, &self.snapshots, shutdown),
-            catch_up(client, &self.contents, shutdown),
-            catch_up(client, &self.claims, shutdown),
+            catch_up(client, &self.snapshots, None, shutdown),
+            catch_up(client, &self.contents, None, shutdown),
+            catch_up(client, &self.claims, None, shutdown),
             groups,
         );
     }
@@ -122,12 +122,19 @@ impl Caches {
             groups.wake(self, queues);
         }
         let Some(nodes) = &self.nodes else { return };
-        let (queue, caches) = (queues.snapshots.clone(), self.clone());
+        let (queue, groups, caches) = (
+            queues.snapshots.clone(),
+            queues.groups.clone(),
+            self.clone(),
+        );
         nodes.listen(move |change| {
             let labels = |node: &Option<Arc<Node>>| node.as_ref().map(|it| it.labels.clone());
             // A node says how it is every few seconds; only where it stands matters here.
             if labels(&change.before) != labels(&change.after) {
                 caches.wake_unsettled(&queue);
+                if let Some(watched) = &caches.groups {
+                    watched.wake_all_open(&groups);
+                }
             }
         });
     }

@@ -107,8 +107,8 @@ impl GroupCaches {
     pub(crate) async fn catch_up(&self, client: &Client, shutdown: &CancellationToken) {
         if self.late.watched() {
             tokio::join!(
-                catch_up(client, &self.groups, shutdown),
-                catch_up(client, &self.contents, shutdown),
+                catch_up(client, &self.groups, None, shutdown),
+                catch_up(client, &self.contents, None, shutdown),
             );
         }
     }
@@ -198,9 +198,7 @@ impl GroupCaches {
         });
         let (queue, groups) = (queues.groups.clone(), self.clone());
         self.classes.listen(move |_: &Change<GroupClass>| {
-            for group in groups.groups.group(OPEN, &open()) {
-                groups.wake_open(&group, &queue);
-            }
+            groups.wake_all_open(&queue);
         });
         self.wake_from_others(caches, queues);
     }
@@ -209,10 +207,10 @@ impl GroupCaches {
         let queue = queues.groups.clone();
         caches.snapshots.listen(move |change| {
             // What a member says of itself is nothing to its group; that it is there is.
-            for snapshot in change
-                .rows()
-                .filter(|_| comes_or_goes(change, |it| &it.meta))
-            {
+            if !comes_or_goes(change, |it| &it.meta) {
+                return;
+            }
+            for snapshot in change.rows() {
                 if let Some(group) = snapshot.group_key() {
                     queue.add(group);
                 }
@@ -246,6 +244,13 @@ impl GroupCaches {
                 groups.wake_open_in(&claim.key.namespace, &queue);
             }
         });
+    }
+
+    /// Every group snapshot that may be waiting for something.
+    pub(crate) fn wake_all_open(&self, queue: &Queue) {
+        for group in self.groups.group(OPEN, &open()) {
+            self.wake_open(&group, queue);
+        }
     }
 
     fn wake_open_in(&self, namespace: &Arc<str>, queue: &Queue) {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tintype_core::group::{self, Sighting, Step, Waiting, member};
-use tintype_core::object::{Group, GroupContent, Key};
+use tintype_core::object::{Affinity, Group, GroupContent, Key};
 use tintype_core::pair::{ClassSight, Memory};
 use tintype_core::retry::Schedule;
+use tintype_core::snapshot::Placement;
 use tintype_core::write::{Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Clock, Machine, Reply, fold_reply};
@@ -53,6 +54,24 @@ impl Groups {
         }
     }
 
+    fn placement(&self, seen: &Sighting) -> Placement {
+        let affinities: Vec<&Affinity> = seen
+            .picked()
+            .iter()
+            .filter_map(|it| it.volume.present()?.affinity.as_deref())
+            .collect();
+        // What was placed once stays there.
+        let placed = seen.content.present().is_some() || affinities.is_empty();
+        let Some(nodes) = self.caches.nodes.as_ref().filter(|_| !placed) else {
+            return Placement::Anywhere;
+        };
+        if !nodes.is_synced() {
+            return Placement::Unknown;
+        }
+        let nodes = nodes.rows();
+        Placement::among(&affinities, nodes.iter().map(AsRef::as_ref))
+    }
+
     /// What caches hold, all of it; own writes are in them.
     fn gather(&self, key: &Key, now: Time) -> Sighting {
         let group = self.watched.groups.get(key);
@@ -69,6 +88,7 @@ impl Groups {
             members: Vec::new(),
             owned: Seen::NotCached,
             restored: None,
+            placement: Placement::Anywhere,
             memory: Memory::default(),
         };
         let Some(row) = seen.group.present().cloned() else {
@@ -80,6 +100,7 @@ impl Groups {
         seen.memory = self.patience.recall(key, now, waits && content.is_none());
         seen.claims = self.caches.picked(&row, content.as_deref());
         seen.class = self.class_of(&row, seen.driver());
+        seen.placement = self.placement(&seen);
         seen.members = self.caches.members_of(&row, content.as_deref());
         seen.owned = self.caches.owned_by(&row);
         let owned = seen.owned.present().map_or(&[][..], Vec::as_slice);

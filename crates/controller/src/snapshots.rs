@@ -49,7 +49,7 @@ impl Snapshots {
             return Placement::Unknown;
         }
         let nodes = nodes.rows();
-        Placement::among(affinity, nodes.iter().map(AsRef::as_ref))
+        Placement::among(&[affinity], nodes.iter().map(AsRef::as_ref))
     }
 
     fn class_of(&self, snapshot: &Snapshot, driver: Option<&str>) -> ClassSight {

@@ -29,6 +29,7 @@ pub use facts::{
 pub use render::render;
 
 use crate::pair::{ClassFact, ContentFact, Publication, Sight};
+use crate::snapshot::NodeFact;
 use crate::{DeletionPolicy, Seen, Timer, Verdict};
 
 /// One write to the API server, or one read past the cache.
@@ -168,6 +169,11 @@ fn create(facts: &Facts, group: GroupFact) -> Next {
     }
     if !choice.secrets_resolve {
         return complain(facts, Complaint::SecretUnclear);
+    }
+    match facts.node {
+        NodeFact::Settled => {}
+        NodeFact::Unknown => return Verdict::Rest(Waiting::ForCaches),
+        NodeFact::Missing => return complain(facts, Complaint::NodeMissing),
     }
     // Before the group content, so that a group deleted before it is bound leaves nothing (D12).
     if !(group.protected && group.class_named) {

@@ -463,7 +463,7 @@ mod tests {
         let affinity = Affinity::of(&serde_json::from_value(volume).unwrap()).unwrap();
         let mut seen = world();
         seen.fresh = true;
-        seen.placement = Placement::among(&affinity, &[node("n3"), node("n1"), node("n2")]);
+        seen.placement = Placement::among(&[&affinity], &[node("n3"), node("n1"), node("n2")]);
         assert_eq!(next(&seen), Verdict::Do(Step::CreateContent));
         let made = write(Step::CreateContent, &seen);
         assert_eq!(
@@ -474,7 +474,7 @@ mod tests {
         let made = write(Step::CreateContent, &seen);
         assert!(body(&made)["metadata"]["labels"].is_null());
         // No sidecar would ever look at it: better to say so than to make it.
-        seen.placement = Placement::among(&affinity, &[node("n1")]);
+        seen.placement = Placement::among(&[&affinity], &[node("n1")]);
         (seen.content, seen.looked_up) = (Seen::Absent, true);
         let complaint = Complaint::NodeMissing;
         assert_eq!(next(&seen), Verdict::Do(Step::Complain(complaint)));

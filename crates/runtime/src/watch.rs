@@ -86,16 +86,21 @@ pub async fn follow<R: Row>(
     }
 }
 
-/// Reads all objects of the row's kind past the watch, until that succeeds or `shutdown` comes:
-/// afterwards the cache knows at least what there was when this began.
+/// Reads all objects of the row's kind, or those the `label` selects, past the watch, until that
+/// succeeds or `shutdown` comes: afterwards the cache knows at least what there was when this began.
 ///
 /// For who follows a leader: its watches may be behind what that one did last, each by another
 /// while.
-pub async fn catch_up<R: Row>(client: &Client, cache: &Cache<R>, shutdown: &CancellationToken) {
+pub async fn catch_up<R: Row>(
+    client: &Client,
+    cache: &Cache<R>,
+    label: Option<&str>,
+    shutdown: &CancellationToken,
+) {
     loop {
         let read = tokio::select! {
             () = shutdown.cancelled() => return,
-            read = read_all(client, cache) => read,
+            read = read_all(client, cache, label) => read,
         };
         let Err(error) = read else { return };
         warn!(kind = kind_name::<R>(), error = %Chain(&error), "cannot catch up with the last leader");
@@ -106,12 +111,19 @@ pub async fn catch_up<R: Row>(client: &Client, cache: &Cache<R>, shutdown: &Canc
     }
 }
 
-async fn read_all<R: Row>(client: &Client, cache: &Cache<R>) -> Result<(), kube::Error> {
+async fn read_all<R: Row>(
+    client: &Client,
+    cache: &Cache<R>,
+    label: Option<&str>,
+) -> Result<(), kube::Error> {
     let api: Api<DeserializeGuard<R::Object>> = Api::all_with(client.clone(), &R::kind());
     let before = cache.rows();
     let mut listed = HashSet::new();
     // Without a version this is a quorum read; the pages that follow are of the same moment.
     let mut params = ListParams::default().limit(PAGE);
+    if let Some(label) = label {
+        params = params.labels(label);
+    }
     loop {
         let page = api.list(&params).await?;
         for object in page.items {
@@ -192,7 +204,7 @@ mod tests {
         let gone = json!({"metadata": {"name": "gone", "uid": "gone", "resourceVersion": "5"}});
         cache.offer(Content::read_reply(gone).unwrap());
         let client = Client::new(service, "default");
-        catch_up(&client, &cache, &CancellationToken::new()).await;
+        catch_up(&client, &cache, None, &CancellationToken::new()).await;
         assert!(cache.get(&Key::cluster("gone")).present().is_none());
         for name in ["one", "two"] {
             assert!(cache.get(&Key::cluster(name)).present().is_some(), "{name}");
@@ -226,9 +238,10 @@ mod tests {
         let label = Some("snapshot.storage.kubernetes.io/managed-by=node-1".to_owned());
         let client = Client::new(service, "default");
         let mut tasks = Tasks::default();
+        catch_up(&client, &cache, label.as_deref(), &shutdown).await;
         watch_labelled(&mut tasks, &client, &cache, label, &shutdown);
         cache.synced().await;
-        while asked.lock().unwrap().len() < 2 {
+        while asked.lock().unwrap().len() < 3 {
             tokio::task::yield_now().await;
         }
         shutdown.cancel();

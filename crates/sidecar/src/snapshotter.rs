@@ -79,7 +79,8 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let to_pass = caches.queue.clone();
     role.metrics.work_queue(QUEUE, &to_pass)?;
     let mut tasks = caches.watch(&client, node.as_deref(), &shutdown);
-    let groups = group_caches::open(&gates, &mut tasks, &client, &shutdown).await;
+    let groups =
+        group_caches::open(&gates, &mut tasks, (&client, node.as_deref()), &shutdown).await;
     if let Some(groups) = &groups {
         role.metrics.work_queue(GROUP_QUEUE, &groups.queue)?;
     }
@@ -96,7 +97,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let Some(term) = driver::unless_lost(&driver, leading).await?? else {
         return Ok(());
     };
-    let reading = caches.catch_up(&term, groups.as_ref(), &client);
+    let reading = caches.catch_up(&term, groups.as_ref(), (&client, node.as_deref()));
     driver::unless_lost(&driver, reading).await?;
 
     let (recorder, events) = Recorder::start(client.clone(), &component(&driver.name), clock);

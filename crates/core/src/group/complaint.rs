@@ -43,6 +43,8 @@ pub enum Complaint {
     SeveralDrivers,
     /// The claims are of several storage classes.
     SeveralClasses,
+    /// There is no node from which all the volumes can be reached.
+    NodeMissing,
     /// The API server refused the group content.
     CreationRefused,
     /// The group content it was bound to, or names, does not exist.
@@ -78,6 +80,7 @@ impl Complaint {
             Self::VolumesNotCsi,
             Self::SeveralDrivers,
             Self::SeveralClasses,
+            Self::NodeMissing,
             Self::CreationRefused,
             Self::ContentMissing,
             Self::ContentOfAnother,
@@ -115,6 +118,7 @@ impl Complaint {
             | Self::ClaimsDeleting
             | Self::VolumesMissing
             | Self::VolumesOfAnother
+            | Self::NodeMissing
             | Self::MemberTaken => Reason::GroupSnapshotContentCreationFailed,
             Self::ClassOfOtherDriver
             | Self::VolumesNotCsi
@@ -143,6 +147,7 @@ impl Complaint {
             | Self::NoClaims
             | Self::ClaimsNotBound
             | Self::VolumesMissing
+            | Self::NodeMissing
             | Self::ContentMissing => true,
             Self::SourceUnclear
             | Self::SelectorUnclear
@@ -178,6 +183,7 @@ impl Complaint {
             | Self::VolumesNotCsi
             | Self::SeveralDrivers
             | Self::SeveralClasses
+            | Self::NodeMissing
             | Self::CreationRefused
             | Self::ContentMissing
             | Self::ContentOfAnother
@@ -242,6 +248,10 @@ impl Complaint {
             Self::VolumesNotCsi => text_of_claims(ClaimsFact::VolumeNotCsi, seen),
             Self::SeveralDrivers => text_of_claims(ClaimsFact::SeveralDrivers, seen),
             Self::SeveralClasses => text_of_claims(ClaimsFact::SeveralClasses, seen),
+            Self::NodeMissing => format!(
+                "no node satisfies spec.nodeAffinity of the PersistentVolumes of all claims {}; one group snapshot is cut on one node: narrow spec.source.selector, one group snapshot for each node",
+                names(seen.picked().iter()),
+            ),
             Self::CreationRefused => format!(
                 "the API server refused VolumeGroupSnapshotContent \"{content}\"; it is tried again, and the controller's log has the answer"
             ),

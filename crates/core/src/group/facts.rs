@@ -13,6 +13,7 @@ use crate::object::{
     Volume, disagreement,
 };
 use crate::pair::{ClassFact, ClassSight, ContentFact, Memory, Publication, Sight, error_is_news};
+use crate::snapshot::{NodeFact, Placement};
 
 /// What the shell gathered for one group snapshot: rows of caches, and its own memory.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct Sighting {
     pub owned: Seen<Vec<Arc<Snapshot>>>,
     /// A member that a claim is being filled from right now.
     pub restored: Option<Key>,
+    /// Whose sidecar is to look after the group content.
+    pub placement: Placement,
     /// What this process remembers.
     pub memory: Memory,
 }
@@ -65,6 +68,8 @@ pub struct Facts {
     pub claims: ClaimsFact,
     /// One of them lacks our finalizer, and can have it.
     pub claim_unprotected: bool,
+    /// The node from which all their volumes can be reached.
+    pub node: NodeFact,
     /// Its members.
     pub members: MembersFact,
     /// The snapshots that go with it.
@@ -188,6 +193,7 @@ impl Sighting {
             class: self.class_fact(),
             claims: self.claims_fact(),
             claim_unprotected: self.unprotected_claim().is_some(),
+            node: self.placement.fact(),
             members,
             owned: match &self.owned {
                 Seen::Unknown => OwnedFact::Unknown,

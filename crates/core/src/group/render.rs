@@ -106,6 +106,9 @@ fn create_content(seen: &Sighting, group: &Group) -> Option<Write> {
     let mut reference = reference(group);
     reference["resourceVersion"] = group.meta.version.to_string().into();
     body["spec"]["volumeGroupSnapshotRef"] = reference;
+    if let Some(labels) = seen.placement.labels() {
+        body["metadata"]["labels"] = labels;
+    }
     if let Some(secret) = deletion_secret(class, group).ok().flatten() {
         body["metadata"]["annotations"] = json!({
             keys::ANNOTATION_GROUP_DELETION_SECRET_NAME: secret.name,
@@ -244,6 +247,10 @@ fn make_content(member: &member::Sighting, of_group: &GroupContent) -> Option<Wr
             },
         },
     });
+    // Who cut the group looks after its members.
+    if let Some(node) = &of_group.managed_by {
+        body["metadata"]["labels"] = json!({ keys::LABEL_MANAGED_BY: node });
+    }
     if let Some(mode) = member.volume.as_ref().and_then(|it| it.mode) {
         body["spec"]["sourceVolumeMode"] = mode.as_str().into();
     }
@@ -336,3 +343,6 @@ fn complain(complaint: Complaint, seen: &Sighting, group: &Group, now: Stamp) ->
         now,
     )
 }
+
+#[cfg(test)]
+mod tests;

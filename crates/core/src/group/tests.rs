@@ -40,6 +40,7 @@ const START: Facts = Facts {
     class: ClassFact::Chosen(CHOICE),
     claims: ClaimsFact::Bound,
     claim_unprotected: false,
+    node: NodeFact::Settled,
     members: MembersFact::Settled,
     owned: OwnedFact::Going,
     being_restored: false,

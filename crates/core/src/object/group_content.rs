@@ -90,6 +90,8 @@ pub struct GroupContent {
     pub being_deleted: bool,
     /// The deletion-secret pair; values may be empty.
     pub secret: Option<Box<SecretRef>>,
+    /// The node whose sidecar looks after it, by its label.
+    pub managed_by: Option<Box<str>>,
     /// `status`.
     pub status: Option<GroupContentStatus>,
 }
@@ -143,6 +145,12 @@ impl GroupContent {
             being_created: entry(annotations, keys::ANNOTATION_GROUP_BEING_CREATED).is_some(),
             being_deleted: entry(annotations, keys::ANNOTATION_GROUP_BEING_DELETED).is_some(),
             secret,
+            managed_by: object
+                .metadata
+                .labels
+                .as_ref()
+                .and_then(|it| it.get(keys::LABEL_MANAGED_BY))
+                .map(|it| it.as_str().into()),
             status: object.status.as_ref().map(|status| GroupContentStatus {
                 handle: filled(status.volume_group_snapshot_handle.as_deref()),
                 creation_time: status

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tintype_api::keys;
 
 use super::Complaint;
@@ -46,25 +47,45 @@ pub struct Sighting {
     pub memory: Memory,
 }
 
-/// Which node's sidecar a content is for (spec controller 2.6, `--enable-distributed-snapshotting`).
+/// Which node's sidecar a content, or a group content, is for (spec controller 2.6,
+/// `--enable-distributed-snapshotting`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placement {
-    /// Any: the driver has one sidecar, or the volume can be reached from everywhere.
+    /// Any: the driver has one sidecar, or the volumes can be reached from everywhere.
     Anywhere,
     /// The cache of nodes is not filled.
     Unknown,
-    /// The volume can be reached from no node there is.
+    /// There is no node from which the volume, or all of them, can be reached.
     Nowhere,
     /// The node of this name.
     On(Arc<str>),
 }
 
 impl Placement {
-    /// Of the nodes the volume can be reached from, the first by name.
-    pub fn among<'a>(affinity: &Affinity, nodes: impl IntoIterator<Item = &'a Node>) -> Self {
-        let admitted = nodes.into_iter().filter(|it| affinity.admits(it));
+    /// Of the nodes that all volumes with these affinities can be reached from, the first by name.
+    pub fn among<'a>(affinities: &[&Affinity], nodes: impl IntoIterator<Item = &'a Node>) -> Self {
+        let admitted = nodes
+            .into_iter()
+            .filter(|node| affinities.iter().all(|it| it.admits(node)));
         let first = admitted.map(|it| &it.meta.key.name).min();
         first.map_or(Self::Nowhere, |name| Self::On(name.clone()))
+    }
+
+    /// Whether somebody will look at what is made.
+    pub(crate) const fn fact(&self) -> NodeFact {
+        match self {
+            Self::Anywhere | Self::On(_) => NodeFact::Settled,
+            Self::Unknown => NodeFact::Unknown,
+            Self::Nowhere => NodeFact::Missing,
+        }
+    }
+
+    /// The labels by which that sidecar finds it.
+    pub(crate) fn labels(&self) -> Option<Value> {
+        match self {
+            Self::On(node) => Some(json!({ keys::LABEL_MANAGED_BY: node })),
+            Self::Anywhere | Self::Unknown | Self::Nowhere => None,
+        }
     }
 }
 
@@ -235,11 +256,7 @@ impl Sighting {
             claim: self.claim_fact(),
             claim_protected: claim
                 .is_some_and(|it| it.meta.has_finalizer(keys::FINALIZER_CLAIM_AS_SOURCE)),
-            node: match self.placement {
-                Placement::Anywhere | Placement::On(_) => NodeFact::Settled,
-                Placement::Unknown => NodeFact::Unknown,
-                Placement::Nowhere => NodeFact::Missing,
-            },
+            node: self.placement.fact(),
             group: self.group_fact(),
             being_restored: self.being_restored,
             publication: match (snapshot, self.content.present()) {

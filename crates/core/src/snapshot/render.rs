@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 use tintype_api::{Reason, keys, names};
 
-use super::facts::{Placement, Sighting};
+use super::facts::Sighting;
 use super::{Complaint, Step};
 use crate::guard;
 use crate::object::{Class, Content, Group, Key, Snapshot};
@@ -136,8 +136,8 @@ fn create_content(seen: &Sighting, snapshot: &Snapshot) -> Option<Write> {
     if !annotations.is_empty() {
         body["metadata"]["annotations"] = annotations.into();
     }
-    if let Placement::On(node) = &seen.placement {
-        body["metadata"]["labels"] = json!({ keys::LABEL_MANAGED_BY: node });
+    if let Some(labels) = seen.placement.labels() {
+        body["metadata"]["labels"] = labels;
     }
     // Without the flag upstream leaves the mode out, which nobody sees and nobody can take back
     // (D30); the annotation allows the same, for this snapshot and in the open.

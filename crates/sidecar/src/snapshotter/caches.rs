@@ -41,7 +41,7 @@ impl Caches {
         shutdown: &CancellationToken,
     ) -> Tasks {
         let mut tasks = Tasks::default();
-        let label = node.map(|it| format!("{}={it}", keys::LABEL_MANAGED_BY));
+        let label = node.map(of_node);
         watch_labelled(&mut tasks, client, &self.contents, label, shutdown);
         watch(&mut tasks, client, &self.classes, shutdown);
         tasks
@@ -58,15 +58,15 @@ impl Caches {
         &self,
         term: &Term,
         groups: Option<&GroupCaches>,
-        client: &Client,
+        (client, node): (&Client, Option<&str>),
     ) {
         if !term.follows() {
             return;
         }
-        let shutdown = term.end();
-        catch_up(client, &self.contents, shutdown).await;
+        let (label, shutdown) = (node.map(of_node), term.end());
+        catch_up(client, &self.contents, label.as_deref(), shutdown).await;
         if let Some(groups) = groups {
-            groups.catch_up(client, shutdown).await;
+            groups.catch_up(client, label.as_deref(), shutdown).await;
         }
     }
 
@@ -91,4 +91,9 @@ impl Caches {
 fn class_owed(content: &Content) -> Option<Key> {
     let class = content.class.as_ref().filter(|_| !content.ready())?;
     Some(Key::cluster(class.clone()))
+}
+
+/// The label selector of what the sidecar of this node looks after.
+pub(super) fn of_node(node: &str) -> String {
+    format!("{}={node}", keys::LABEL_MANAGED_BY)
 }

@@ -1,7 +1,7 @@
 //! The caches of group contents and their classes, once these kinds are served.
 //!
-//! On a node's own sidecar too they are of the whole cluster: nobody labels group contents with a
-//! node (D21).
+//! A node's own sidecar sees the group contents that bear the node's name, and all classes, which
+//! nobody labels (D21).
 
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use tintype_core::object::{GroupClass, GroupContent, Key};
 use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
 use tintype_runtime::{Cache, Kind, LateKinds, Queue, Tasks, catch_up, follow};
 use tokio_util::sync::CancellationToken;
+
+use super::caches::of_node;
 
 /// Index of [`GroupCaches::contents`]: those that are not ready, all under [`waiting`].
 const WAITING: usize = 0;
@@ -39,21 +41,26 @@ pub(crate) struct GroupCaches {
 pub(super) async fn open(
     gates: &Gates,
     tasks: &mut Tasks,
-    client: &Client,
+    of: (&Client, Option<&str>),
     shutdown: &CancellationToken,
 ) -> Option<GroupCaches> {
     let caches = gates
         .enabled(VOLUME_GROUP_SNAPSHOT)
         .then(GroupCaches::new)?;
-    caches.open(tasks, client, shutdown).await;
+    caches.open(tasks, of, shutdown).await;
     Some(caches)
 }
 
 impl GroupCaches {
     /// Everything the last leader may have written is read past the watches, once.
-    pub(super) async fn catch_up(&self, client: &Client, shutdown: &CancellationToken) {
+    pub(super) async fn catch_up(
+        &self,
+        client: &Client,
+        label: Option<&str>,
+        shutdown: &CancellationToken,
+    ) {
         if self.late.watched() {
-            catch_up(client, &self.contents, shutdown).await;
+            catch_up(client, &self.contents, label, shutdown).await;
         }
     }
 
@@ -80,10 +87,17 @@ impl GroupCaches {
         caches
     }
 
-    /// Starts the watches, now or as soon as the kinds are served.
-    async fn open(&self, tasks: &mut Tasks, client: &Client, shutdown: &CancellationToken) {
+    /// Starts the watches, now or as soon as the kinds are served: of all group contents, or of
+    /// those of this node.
+    async fn open(
+        &self,
+        tasks: &mut Tasks,
+        (client, node): (&Client, Option<&str>),
+        shutdown: &CancellationToken,
+    ) {
         let (to, end) = (|| client.clone(), || shutdown.clone());
-        let contents = follow(to(), self.contents.clone(), None, end());
+        let label = node.map(of_node);
+        let contents = follow(to(), self.contents.clone(), label, end());
         let classes = follow(to(), self.classes.clone(), None, end());
         let watches = async {
             tokio::join!(contents, classes);

@@ -348,6 +348,7 @@ impl Cluster {
             looked_up: self.looked_up[0],
             class: ClassSight::Named(self.class()),
             restored: None,
+            placement: Placement::Anywhere,
             memory: Memory {
                 in_grace: self.grace && waits,
                 ..Memory::default()
