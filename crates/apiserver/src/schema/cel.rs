@@ -6,6 +6,7 @@ mod check;
 mod cost;
 mod eval;
 mod expression;
+mod macros;
 mod parse;
 #[cfg(test)]
 mod tests;

@@ -13,24 +13,12 @@ use tintype_core::DeletionPolicy;
 use tintype_core::object::GroupContent;
 use tintype_core::write::Kind;
 
+use super::dice::Dice;
 use cluster::{Cluster, Move, Request, protected};
 use storage::How;
 
 const WALKS: u64 = 120;
 const STEPS: usize = 300;
-
-/// A small generator whose walks are the same everywhere (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(high).unwrap() % most
-    }
-}
 
 /// Machines and caches get most of the moves; what ends a story comes late in it.
 const fn odds(step: Move) -> usize {

@@ -7,6 +7,8 @@ mod claims;
 #[cfg(test)]
 mod controller;
 #[cfg(test)]
+mod dice;
+#[cfg(test)]
 mod driver;
 #[cfg(test)]
 mod explore;

@@ -6,6 +6,7 @@ use std::path::Path;
 use tintype_core::DeletionPolicy;
 
 use super::controller::Request;
+use super::dice::Dice;
 use super::driver::Driver;
 use super::lockstep::Lockstep;
 use super::model::Setup;
@@ -30,19 +31,6 @@ const WILD: Setup = Setup {
     crashes: 3,
     ..PLAIN
 };
-
-/// A small generator whose walks are the same everywhere (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(high).unwrap() % most
-    }
-}
 
 /// The order of what users and fate do is at random; machines and caches get most of the moves.
 fn choose(dice: &mut Dice, moves: &[Move]) -> usize {

@@ -5,8 +5,8 @@
 use kube_cel::cel::IdedExpr;
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, SelectExpr};
 
-use super::eval::LIBRARIES;
 use super::expression::Declared;
+use super::macros::{is_library, new_names};
 use super::parse::children;
 use super::value::escape;
 use super::{Rule, refusal};
@@ -361,13 +361,7 @@ impl<'s, 'a> Scope<'s, 'a> {
     /// Macros that the parser takes for calls: their first arguments are new names.
     fn macro_call(&mut self, call: &'s CallExpr) -> Option<Type<'a>> {
         let target = call.target.as_deref()?;
-        let names = match (call.func_name.as_str(), call.args.len()) {
-            ("all" | "exists" | "existsOne" | "exists_one", 3)
-            | ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => 2,
-            ("optMap" | "optFlatMap" | "sortBy", 2) => 1,
-            ("bind", 3) if is_library(target) => 1,
-            _ => return None,
-        };
+        let names = new_names(call, target)?;
         if !is_library(target) {
             self.infer(target);
         }
@@ -432,11 +426,6 @@ impl<'s, 'a> Scope<'s, 'a> {
         self.names.truncate(depth);
         result
     }
-}
-
-/// `math` in `math.greatest(…)` is no variable.
-fn is_library(target: &IdedExpr) -> bool {
-    matches!(&target.expr, Expr::Ident(name) if LIBRARIES.contains(&name.as_str()))
 }
 
 /// What CEL and Kubernetes offer and the interpreter here has.

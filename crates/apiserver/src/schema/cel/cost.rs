@@ -13,7 +13,7 @@ use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue
 use self::functions::function;
 use self::size::{longest, most_in_request, of_node, of_text};
 use super::Rule;
-use super::eval::LIBRARIES;
+use super::macros::{is_library, new_names};
 use super::parse::children;
 use super::value::escape;
 use crate::schema::error::{FieldError, child};
@@ -309,13 +309,7 @@ impl<'s, 'a> Scope<'s, 'a> {
     /// Macros that the parser takes for calls: their first arguments are new names.
     fn macro_call(&mut self, call: &'s CallExpr) -> Option<Estimate<'a>> {
         let target = call.target.as_deref()?;
-        let names = match (call.func_name.as_str(), call.args.len()) {
-            ("all" | "exists" | "existsOne" | "exists_one", 3)
-            | ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => 2,
-            ("optMap" | "optFlatMap" | "sortBy", 2) => 1,
-            ("bind", 3) if is_library(target) => 1,
-            _ => return None,
-        };
+        let names = new_names(call, target)?;
         let (variables, rest) = call.args.split_at(names);
         let mut rest = rest.iter();
         let over = if is_library(target) {
@@ -355,11 +349,6 @@ impl<'s, 'a> Scope<'s, 'a> {
         };
         Some(value.plus(cost))
     }
-}
-
-/// `math` in `math.greatest(…)` is no variable.
-fn is_library(target: &IdedExpr) -> bool {
-    matches!(&target.expr, Expr::Ident(name) if LIBRARIES.contains(&name.as_str()))
 }
 
 /// One of two values, nobody knows which.
