@@ -1,7 +1,7 @@
 //! Decides whether a snapshot or a content carries the label by which releases 3 to 7 marked invalid objects.
 //!
 //! The label lets an administrator list, before definitions are made stricter, what would not be let in any more. What is
-//! invalid is for [`validation`](crate::validation) to say.
+//! invalid is for [`validation`] to say.
 //!
 //! **Guarantees.** Nothing but that label is written, on the version that was judged. An object that goes is left alone.
 
