@@ -1,7 +1,7 @@
 //! Decides the life of a `VolumeGroupSnapshotContent`, driver side: makes the group snapshot it
 //! asks for, follows it until it is ready, and removes it with all its members.
 //!
-//! It lives as a single [`content`](crate::content) does and is decided on by the same function,
+//! It lives as a single [`content`] does and is decided on by the same function,
 //! with the same guarantees. What a group has more is the list of its members, and that is all that
 //! is decided here. Does not know group snapshots, claims or members' snapshots: all it hears of
 //! the cluster side is the group content, and, if its list was lost, the contents of its members.
