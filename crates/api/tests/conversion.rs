@@ -24,6 +24,7 @@ mod tests {
 
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
+            Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             "[a-zA-Z0-9/ \"\\\\é]{0,8}".prop_map(Value::from),
@@ -53,21 +54,26 @@ mod tests {
         Value::Object(object)
     }
 
-    /// A member, complete in `v1beta1` if `pairs`, else with any of its fields missing.
+    /// What some clients write where others leave a field out.
+    fn or_null(value: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Value> {
+        prop_oneof![9 => value, 1 => Just(Value::Null)].boxed()
+    }
+
+    /// A member, complete in `v1beta1` if `pairs`, else with any of its fields missing or null.
     fn member(pairs: bool) -> BoxedStrategy<Value> {
         let handle = move || {
             let it = "[a-c]{1,2}".prop_map(Value::from);
             if pairs {
                 it.prop_map(Some).boxed()
             } else {
-                prop::option::weighted(0.9, it).boxed()
+                prop::option::weighted(0.9, or_null(it)).boxed()
             }
         };
         let other = move |it: BoxedStrategy<Value>| {
             if pairs {
                 Just(None).boxed()
             } else {
-                prop::option::weighted(0.7, it).boxed()
+                prop::option::weighted(0.7, or_null(it)).boxed()
             }
         };
         (
@@ -102,11 +108,9 @@ mod tests {
             };
             let status = (
                 fields(any_json(), 3),
-                prop::option::of(vec(member(pairs), 0..5)),
+                prop::option::of(or_null(vec(member(pairs), 0..5).prop_map(Value::from))),
             )
-                .prop_map(move |(more, members)| {
-                    with(more, vec![(list, members.map(Value::from))])
-                });
+                .prop_map(move |(more, members)| with(more, vec![(list, members)]));
             let key = prop_oneof!["x[a-z]{1,5}", Just(ANNOTATION_GROUP_INFO_LIST.to_owned())];
             // In the old version the annotation is the conversion's own.
             let annotations =
@@ -118,17 +122,16 @@ mod tests {
                 });
             let metadata = (fields(any_json(), 3), annotations)
                 .prop_map(|(more, annotations)| with(more, vec![("annotations", annotations)]));
-            (fields(any_json(), 4), metadata, prop::option::of(status)).prop_map(
-                move |(more, metadata, status)| {
-                    let known = vec![
-                        ("apiVersion", Some(of(version).into())),
-                        ("kind", Some(KINDS[kind].into())),
-                        ("metadata", Some(metadata)),
-                        ("status", status),
-                    ];
-                    (with(more, known), version)
-                },
-            )
+            let status = prop::option::of(or_null(status));
+            (fields(any_json(), 4), metadata, status).prop_map(move |(more, metadata, status)| {
+                let known = vec![
+                    ("apiVersion", Some(of(version).into())),
+                    ("kind", Some(KINDS[kind].into())),
+                    ("metadata", Some(metadata)),
+                    ("status", status),
+                ];
+                (with(more, known), version)
+            })
         })
     }
 
@@ -178,6 +181,60 @@ mod tests {
             convert(&mut back, &of(version)).unwrap();
             prop_assert_eq!(back, object);
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever a client of the old version makes of its list is what there is then, and everything else that is
+        /// known of members that it leaves in stays known.
+        #[test]
+        fn d3_any_edit_of_the_old_list_counts_and_loses_nothing_else(
+            members in vec(member(false), 0..5),
+            kept in vec(any::<prop::sample::Index>(), 0..5),
+            added in vec(member(true), 0..3),
+        ) {
+            let mut group = content("v1", &json!({"volumeSnapshotInfoList": members}));
+            convert(&mut group, &of("v1beta1")).unwrap();
+            let seen = group["status"]["volumeSnapshotHandlePairList"].as_array().unwrap().clone();
+            let mut edited: Vec<Value> = Vec::new();
+            if !seen.is_empty() {
+                edited.extend(kept.iter().map(|at| at.get(&seen).clone()));
+            }
+            edited.extend(added);
+            group["status"]["volumeSnapshotHandlePairList"] = edited.clone().into();
+            convert(&mut group, &of("v1")).unwrap();
+            let after = group["status"]["volumeSnapshotInfoList"].as_array().unwrap().clone();
+            // Who reads the old list again reads what was written.
+            let mut again = group.clone();
+            convert(&mut again, &of("v1beta1")).unwrap();
+            prop_assert_eq!(&again["status"]["volumeSnapshotHandlePairList"], &Value::from(edited.clone()));
+            for member in &members {
+                // A member that has no pair was not there to be edited; of others each is known as often as it was left in.
+                let alike = |it: &&Value| *it == member;
+                let (before, now) = (members.iter().filter(alike).count(), after.iter().filter(alike).count());
+                match pair_of(member) {
+                    None => prop_assert_eq!(before, now),
+                    Some(pair) => {
+                        let left_in = edited.iter().filter(|it| **it == pair).count();
+                        let known = members.iter().filter(|it| pair_of(it).as_ref() == Some(&pair)).count();
+                        prop_assert!(left_in < known || now >= before, "{} of {}", now, before);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How `v1beta1` shows a member; none if it cannot.
+    fn pair_of(member: &Value) -> Option<Value> {
+        let mut pair = member.as_object().unwrap().clone();
+        for handle in ["volumeHandle", "snapshotHandle"] {
+            pair.get(handle)?.as_str()?;
+        }
+        for field in ["creationTime", "readyToUse", "restoreSize"] {
+            pair.remove(field);
+        }
+        Some(Value::Object(pair))
     }
 
     fn info(volume: &str, size: i64) -> Value {

@@ -10,8 +10,8 @@
 //! [`snapshot`] is the cluster side, [`content`] the driver side of one snapshot;
 //! [`group`] and [`group_content`] are those of a group of them, and [`pair`] is
 //! what both sorts share. [`guard`] keeps the claim a snapshot is cut from,
-//! [`orphan`] looks after contents whose snapshot is not there, [`mark`] labels what is invalid; [`claim`] makes
-//! volumes and [`volume`] removes them.
+//! [`orphan`] looks after contents whose snapshot is not there, [`mark`] labels what is invalid, [`stored`]
+//! moves objects between versions; [`claim`] makes volumes and [`volume`] removes them.
 //!
 //! **Invariant:** nothing here waits, logs, reads a clock or can fail.
 
@@ -34,6 +34,7 @@ pub mod pair;
 pub mod retry;
 pub mod secret;
 pub mod snapshot;
+pub mod stored;
 pub mod topology;
 pub mod validation;
 pub mod volume;

@@ -72,10 +72,9 @@ async fn play(role: Role, shutdown: CancellationToken) -> anyhow::Result<ExitCod
                 doctor::Outcome::Wrong => ExitCode::FAILURE,
             });
         }
-        Role::Crds(args) if args.check => {
-            let verdict = tintype_webhook::check(&args).await?;
-            say(&verdict.text)?;
-            return Ok(ExitCode::from(if verdict.breaks { TO_DO } else { 0 }));
+        Role::Crds(args) if args.check => return judged(&tintype_webhook::check(&args).await?),
+        Role::Crds(args) if args.migrate_stored => {
+            return judged(&tintype_webhook::migrate(&args).await?);
         }
         Role::Crds(args) => say(&crds::print(&args)?)?,
         Role::Convert(args) => {
@@ -159,6 +158,12 @@ fn signals(shutdown: CancellationToken) -> io::Result<impl Future<Output = ()>> 
 
 fn say(text: &str) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{}", text.trim_end()).context("cannot write to standard output")
+}
+
+/// Tells what was found in a cluster.
+fn judged(verdict: &crds::Verdict) -> anyhow::Result<ExitCode> {
+    say(&verdict.text)?;
+    Ok(ExitCode::from(if verdict.to_do { TO_DO } else { 0 }))
 }
 
 /// Converting takes no cluster, so outside of one the webhook runs without, unless a file was named.

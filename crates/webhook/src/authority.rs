@@ -234,9 +234,12 @@ impl Keeper {
         })
     }
 
-    /// Writes a new authority in front of those that still count, unless another replica was quicker.
+    /// Writes a new authority in front of the one before it, unless another replica was quicker. If the Secret was lost,
+    /// that is the one whose certificate is in use: it stays trusted until the next pass.
     async fn make(&self, held: &Held, now: i64) -> Result<Held, AuthorityError> {
-        let (bundle, key) = Authority::make(held.authority.as_ref(), self.lives, now)?;
+        let held_before = held.authority.as_ref().map(|it| &it.certificate);
+        let before = held_before.or(self.in_use.as_ref().map(|it| &it.issuer));
+        let (bundle, key) = Authority::make(before, self.lives, now)?;
         let data = BTreeMap::from([
             ("ca.crt".to_owned(), ByteString(bundle.into_bytes())),
             ("ca.key".to_owned(), ByteString(key.into_bytes())),

@@ -6,71 +6,29 @@ mod find;
 mod fits;
 mod see;
 
-use std::path::Path;
-
-use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, presets};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tintype_api::crds_with;
 
-use crate::crds::Args;
+use crate::crds::{Args, Verdict, advice, listed};
 use find::{Finding, Weight, find};
-
-/// What a look came to.
-#[derive(Debug)]
-pub struct Verdict {
-    /// For a person.
-    pub text: String,
-    /// Something would break, or is broken.
-    pub breaks: bool,
-}
 
 /// Looks at the cluster the flags name.
 pub async fn check(args: &Args) -> anyhow::Result<Verdict> {
     let definitions = crds_with(&args.options()?)?;
-    let client = client(args.kubeconfig.as_deref()).await?;
-    let seen = see::see(&client, &definitions).await?;
+    let seen = see::see(&args.client().await?, &definitions).await?;
     Ok(verdict(&find(&seen, &definitions)))
 }
 
-async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path);
-            let file =
-                file.with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
-            let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-            config.with_context(|| format!("cannot use the kubeconfig {}", path.display()))?
-        }
-        None => Config::infer()
-            .await
-            .context("there is no cluster to look at; give a --kubeconfig")?,
-    };
-    Client::try_from(config).context("cannot make a Kubernetes client")
-}
-
 fn verdict(findings: &[Finding]) -> Verdict {
-    let breaks = findings.iter().any(|it| it.weight == Weight::Breaks);
+    let to_do = findings.iter().any(|it| it.weight == Weight::Breaks);
     if findings.is_empty() {
         let text =
             "nothing stands in the way: the definitions can be applied as they are\n".to_owned();
-        return Verdict { text, breaks };
+        return Verdict { text, to_do };
     }
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["", "what", "why", "what to do"]);
-    for Finding {
-        weight,
-        what,
-        why,
-        cure,
-    } in findings
-    {
-        table.add_row([weight.word(), what, why, cure]);
-    }
+    let told = findings.iter().map(|it| {
+        let lines = vec![it.what.clone(), it.why.clone(), advice(&it.cure)];
+        (it.weight.word(), lines)
+    });
     let count = |weight| findings.iter().filter(|it| it.weight == weight).count();
     let sum = format!(
         "{} would break, {} to know of",
@@ -78,8 +36,8 @@ fn verdict(findings: &[Finding]) -> Verdict {
         count(Weight::Note)
     );
     Verdict {
-        text: format!("{}\n{sum}\n", table.trim_fmt()),
-        breaks,
+        text: format!("{}\n{sum}\n", listed(told)),
+        to_do,
     }
 }
 
@@ -98,10 +56,10 @@ mod tests {
         };
         let note = verdict(&[finding(Weight::Note)]);
         assert!(
-            !note.breaks && note.text.ends_with("0 would break, 1 to know of\n"),
+            !note.to_do && note.text.ends_with("0 would break, 1 to know of\n"),
             "{}",
             note.text
         );
-        assert!(verdict(&[finding(Weight::Note), finding(Weight::Breaks)]).breaks);
+        assert!(verdict(&[finding(Weight::Note), finding(Weight::Breaks)]).to_do);
     }
 }

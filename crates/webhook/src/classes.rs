@@ -3,14 +3,13 @@
 //! Past any cache: a class becomes the default once in a while, and must be judged by what is there now (upstream's
 //! watch may be behind). Does not know why it is asked.
 
-use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::{Api, Client, ResourceExt as _};
-use serde_json::{Value, json};
+use kube::api::ApiResource;
+use kube::{Api, Client};
+use serde_json::Value;
 use tintype_api::{GROUP_API_VERSION, VolumeGroupSnapshotClass, VolumeSnapshotClass};
 use tintype_core::validation::Kind;
 
-/// Objects asked for at once.
-const PAGE: u32 = 500;
+use crate::read;
 
 /// The classes of a cluster.
 #[derive(Clone)]
@@ -39,23 +38,6 @@ impl Classes {
                 return Ok(Vec::new());
             }
         };
-        let api: Api<DynamicObject> = Api::all_with(self.0.clone(), &resource);
-        let mut all = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
-        loop {
-            let page = api.list(&params).await?;
-            all.extend(page.items.iter().map(document));
-            match page.metadata.continue_.filter(|it| !it.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(all),
-            }
-        }
+        read::all(&Api::all_with(self.0.clone(), &resource)).await
     }
-}
-
-/// What is judged of a class.
-fn document(class: &DynamicObject) -> Value {
-    let mut document = class.data.clone();
-    document["metadata"] = json!({"name": class.name_any(), "annotations": class.annotations()});
-    document
 }

@@ -6,8 +6,9 @@
 mod documents;
 mod migrate;
 
+use std::ffi::OsStr;
 use std::io::{self, Read as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -19,7 +20,8 @@ use migrate::migrate;
 /// Exit status: 0 the result is complete, 3 something is still needed, 1 a file could not be read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Manifests, YAML or JSON, of any number of documents; - is standard input. May be given more than once
+    /// Manifests, YAML or JSON, of any number of documents, or a folder of them; - is standard input. May be given more
+    /// than once
     #[arg(short, long = "filename", value_name = "FILE", required = true)]
     pub filename: Vec<PathBuf>,
 }
@@ -36,18 +38,19 @@ pub enum Outcome {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut texts = Vec::new();
     for path in &args.filename {
-        let (name, text) = if path.as_os_str() == "-" {
+        if path.as_os_str() == "-" {
             let mut text = String::new();
             let read = io::stdin().read_to_string(&mut text);
             read.context("cannot read standard input")?;
-            ("standard input".to_owned(), text)
-        } else {
-            let name = path.display().to_string();
-            let text = std::fs::read_to_string(path);
+            texts.push(("standard input".to_owned(), text));
+            continue;
+        }
+        for file in files(path)? {
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(&file);
             let text = text.with_context(|| format!("cannot read {name}"))?;
-            (name, text)
-        };
-        texts.push((name, text));
+            texts.push((name, text));
+        }
     }
     let mut told = Told::default();
     for (name, text) in &texts {
@@ -64,6 +67,29 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         Outcome::Complete
     })
+}
+
+/// The file itself, or the manifests of a folder by name; those of folders in it are left out, as by kubectl.
+fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let cannot = || format!("cannot read the folder {}", path.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).with_context(cannot)? {
+        let file = entry.with_context(cannot)?.path();
+        let ending = file.extension().and_then(OsStr::to_str);
+        if matches!(ending, Some("yaml" | "yml" | "json")) && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    anyhow::ensure!(
+        !files.is_empty(),
+        "{} holds no file that ends in .yaml, .yml or .json",
+        path.display()
+    );
+    Ok(files)
 }
 
 /// What is printed, and what is said of it.
@@ -113,12 +139,7 @@ impl Told {
             self.printed.push_str("---\n");
         }
         for need in needs {
-            self.printed.extend([
-                "# still needed: ",
-                need,
-                "
-",
-            ]);
+            self.printed.extend(["# still needed: ", need, "\n"]);
         }
         self.printed.push_str(&document.rewritten(before, after)?);
         Ok(())
@@ -215,6 +236,26 @@ spec:
         assert!(!told.needs);
         let again = self::told(&told.printed);
         assert_eq!((again.printed, again.said), (wanted, String::new()));
+    }
+
+    #[test]
+    fn a_folder_is_its_manifests_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(
+            files(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("holds no file")
+        );
+        for name in ["b.yml", "a.yaml", "c.json", "notes.txt"] {
+            std::fs::write(path(name), "").unwrap();
+        }
+        std::fs::create_dir(path("d.yaml")).unwrap();
+        let found = files(folder.path()).unwrap();
+        assert_eq!(found, ["a.yaml", "b.yml", "c.json"].map(path));
+        let missing = path("none");
+        assert_eq!(files(&missing).unwrap(), [missing]);
     }
 
     #[test]

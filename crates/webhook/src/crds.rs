@@ -1,18 +1,29 @@
 //! Prints the definitions, as upstream ships them or with what is laid over them: `tintype crds`.
 //!
-//! With `--check` it looks at a cluster instead; how is in [`check`](crate::check).
+//! With `--check` it looks at a cluster instead, and with `--migrate-stored` it gets one ready; how is in
+//! [`check`](crate::check) and [`migrate`](crate::migrate).
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use comfy_table::{ContentArrangement, Table, presets};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tintype_api::{CRDS, ConversionWebhook, CrdOptions, crds_with};
 
-/// Print the definitions of the snapshot kinds, for `kubectl apply -f -`.
-#[derive(Debug, Clone, clap::Args)]
+const EXAMPLES: &str = "\
+Examples:
+  tintype crds | kubectl apply -f -     install the definitions, as upstream has them
+  tintype crds --check                  look first
+  tintype crds --migrate-stored         get out of versions that are stored no more";
+
+/// Print the definitions of the snapshot kinds, or say what they would break in a cluster, or move what it stores.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Who converts group snapshot contents between versions: nobody, as upstream, or the webhook
     #[arg(long, value_name = "BY", value_enum, default_value_t = Conversion::None)]
@@ -26,14 +37,24 @@ pub struct Args {
     /// Serve v1beta1 of snapshots, with a warning, and answer v1alpha1 of groups with what to change
     #[arg(long)]
     pub serve_legacy: bool,
-    /// Print nothing; look at a cluster and say what these definitions would break there
+    /// Print no definitions; say what these would break in a cluster
     ///
-    /// Exit status: 0 nothing, 3 something, 1 the cluster could not be looked at.
-    #[arg(long)]
+    /// Changes nothing. Exit status: 0 nothing would break, 3 something would, 1 the cluster could not be looked at.
+    #[arg(long, group = "cluster")]
     pub check: bool,
-    /// With --check: the cluster; else $KUBECONFIG, ~/.kube/config or the pod's own
-    #[arg(long, value_name = "FILE", requires = "check")]
+    /// Print no definitions; write each object in a cluster once, so that older versions can go
+    ///
+    /// Each is written as it is, in the version that its definition in the cluster stores; what nothing is stored in any
+    /// more is dropped from status.storedVersions. Can be called again at any time. Exit status: 0 all is moved, 3
+    /// something is left, 1 the cluster could not be looked at.
+    #[arg(long, group = "cluster", conflicts_with_all = ["conversion", "ca_bundle", "webhook_service", "serve_legacy"])]
+    pub migrate_stored: bool,
+    /// With --check or --migrate-stored: the cluster; else $KUBECONFIG, ~/.kube/config or the pod's own
+    #[arg(long, value_name = "FILE", requires = "cluster")]
     pub kubeconfig: Option<PathBuf>,
+    /// With --check or --migrate-stored: context of the kubeconfig; else its current one
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    pub context: Option<String>,
 }
 
 /// Who converts.
@@ -59,7 +80,59 @@ fn service(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// What is to be told of a cluster.
+#[derive(Debug)]
+pub struct Verdict {
+    /// For a person.
+    pub text: String,
+    /// Somebody has to do something.
+    pub to_do: bool,
+}
+
+/// What is told, line by line behind one word, as wide as the terminal.
+pub(crate) fn listed(told: impl Iterator<Item = (&'static str, Vec<String>)>) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    for (word, lines) in told {
+        table.add_row([word.to_owned(), lines.join("\n")]);
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// The line that says what to do.
+pub(crate) fn advice(cure: &str) -> String {
+    format!("→ {cure}")
+}
+
 impl Args {
+    /// The cluster that the flags name.
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let config = match &self.kubeconfig {
+            Some(path) => {
+                let name = || format!("cannot use --kubeconfig {}", path.display());
+                let file = Kubeconfig::read_from(path).with_context(name)?;
+                let config = Config::from_custom_kubeconfig(file, &options).await;
+                config.with_context(name)?
+            }
+            None if self.context.is_some() => {
+                let config = Config::from_kubeconfig(&options).await;
+                config.context(
+                    "cannot use --context; kubectl config get-contexts lists what there is",
+                )?
+            }
+            None => Config::infer().await.context(
+                "no cluster to look at; set KUBECONFIG, or give --kubeconfig and perhaps --context",
+            )?,
+        };
+        Client::try_from(config).context("cannot make a Kubernetes client")
+    }
+
     pub(crate) fn options(&self) -> anyhow::Result<CrdOptions> {
         if self.conversion == Conversion::None {
             anyhow::ensure!(
@@ -111,22 +184,14 @@ pub fn print(args: &Args) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::Parser as _;
     use serde::Deserialize as _;
     use serde_json::Value;
 
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
-
     fn args(line: &[&str]) -> Args {
-        Line::try_parse_from(std::iter::once(&"crds").chain(line))
-            .unwrap()
-            .args
+        Args::try_parse_from(std::iter::once(&"crds").chain(line)).unwrap()
     }
 
     fn printed(line: &[&str]) -> Vec<Value> {
@@ -186,15 +251,22 @@ mod tests {
                 .contains("holds no certificate")
         );
         for line in [
-            ["--webhook-service=a"],
-            ["--webhook-service=/b"],
-            ["--webhook-service=a/b/c"],
-            ["--kubeconfig=x"],
+            &["--webhook-service=a"][..],
+            &["--webhook-service=/b"],
+            &["--webhook-service=a/b/c"],
+            &["--kubeconfig=x"],
+            &["--context=x"],
+            &["--check", "--migrate-stored"],
+            // What is moved is as the cluster has it.
+            &["--migrate-stored", "--serve-legacy"],
+            &["--migrate-stored", "--conversion=webhook"],
         ] {
             assert!(
-                Line::try_parse_from(["crds"].iter().chain(&line)).is_err(),
+                Args::try_parse_from(["crds"].iter().chain(line)).is_err(),
                 "{line:?}"
             );
         }
+        args(&["--check", "--serve-legacy", "--kubeconfig=x", "--context=y"]);
+        args(&["--migrate-stored", "--kubeconfig=x"]);
     }
 }

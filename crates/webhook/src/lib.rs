@@ -7,12 +7,16 @@ mod args;
 mod authority;
 mod check;
 mod classes;
+#[cfg(test)]
+mod cluster;
 pub mod convert;
 pub mod crds;
 mod door;
 mod pages;
 mod pair;
+mod read;
 mod review;
+mod stored;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,10 +34,11 @@ use tracing::info;
 use args::Certificates;
 pub use args::{Args, ArgsError};
 use authority::{Keeper, Lives, Names};
-pub use check::{Verdict, check};
+pub use check::check;
 use classes::Classes;
 use pages::Pages;
 use pair::{Files, Shown};
+pub use stored::migrate;
 
 /// Name of the role.
 const NAME: &str = "snapshot-conversion-webhook";

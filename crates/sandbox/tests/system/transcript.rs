@@ -28,6 +28,11 @@ async fn d3_a_group_is_seen_in_every_version() {
 }
 
 #[tokio::test]
+async fn the_webhooks_manifests_are_taken_and_stand_in_nobodys_way() {
+    play("webhook").await;
+}
+
+#[tokio::test]
 async fn each_driver_has_one_default_class() {
     play("policy").await;
 }

@@ -1,6 +1,6 @@
 //! `tintype crds` and `tintype convert`: what is printed, and what the exit status says.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use crate::process::{Up, succeed, text, tintype};
 
@@ -60,6 +60,20 @@ fn standard_input_is_a_file_too() {
     assert!(text(&output.stderr).starts_with("standard input, document 1: "));
 }
 
+/// Upstream's images have these names for their programs, and manifests call them.
+#[test]
+fn the_webhook_is_called_by_both_of_upstreams_names() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["snapshot-conversion-webhook", "snapshot-validation-webhook"] {
+        let link = folder.path().join(name);
+        symlink(env!("CARGO_BIN_EXE_tintype"), &link).unwrap();
+        // One dash, as upstream's own manifests have it.
+        let (code, _, said) = status(Command::new(&link).args(["-port=0", "-v=2"]));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("--tls-cert-file must be specified"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_cluster_is_looked_at_before_it_is_upgraded() {
     let folder = tempfile::tempdir().unwrap();
@@ -77,6 +91,14 @@ async fn a_cluster_is_looked_at_before_it_is_upgraded() {
     let (code, out, said) = check(&["--serve-legacy"]);
     assert_eq!(code, Some(0), "{out}{said}");
     assert!(out.starts_with("nothing stands in the way"), "{out}");
+    let mut migrate = tintype();
+    migrate.args(["crds", "--migrate-stored", "--kubeconfig"]);
+    let (code, out, said) = status(migrate.arg(&kubeconfig));
+    assert_eq!(code, Some(0), "{out}{said}");
+    assert_eq!(out.matches("all is stored as v").count(), 6, "{out}");
+    let (code, _, said) = check(&["--context", "none"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("cannot use --kubeconfig"), "{said}");
     up.signal("TERM");
     let (code, _, said) = check(&[]);
     assert_eq!(code, Some(1));

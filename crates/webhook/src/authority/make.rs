@@ -86,9 +86,9 @@ impl Authority {
         })
     }
 
-    /// A new authority: the bundle with it in front of those of `old` that have not ended, and its key; both PEM.
+    /// A new authority: the bundle with it in front of the one `before` it, unless that has ended, and its key; both PEM.
     pub(super) fn make(
-        old: Option<&Self>,
+        before: Option<&CertificateDer<'_>>,
         lives: Lives,
         now: i64,
     ) -> Result<(String, String), MakeError> {
@@ -106,8 +106,8 @@ impl Authority {
         params.not_after = at(now + lives.authority).into();
         let mut bundle = params.self_signed(&key)?.pem();
         // One more is enough: certificates end long before the second authority does.
-        if let Some(old) = old.filter(|it| it.not_after > now) {
-            bundle.push_str(&pem(&old.certificate));
+        if let Some(before) = before.filter(|it| ends(it).is_some_and(|end| end > now)) {
+            bundle.push_str(&pem(before));
         }
         Ok((bundle, key.serialize_pem()))
     }
@@ -136,6 +136,12 @@ impl Authority {
         let pair = Pair::from_pem((certificate.as_bytes(), place), (key.as_bytes(), place))?;
         Ok((pair, end - lives.certificate / 3))
     }
+}
+
+/// When it ends, in Unix seconds; none if it cannot be read.
+fn ends(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(parsed.validity().not_after.timestamp())
 }
 
 fn at(seconds: i64) -> SystemTime {
@@ -179,15 +185,17 @@ mod tests {
         let lives = Lives::default();
         let first = read(&Authority::make(None, lives, NOW).unwrap());
         assert_eq!(first.renew_at, NOW + lives.authority * 2 / 3);
-        let second = read(&Authority::make(Some(&first), lives, first.renew_at).unwrap());
+        let second =
+            read(&Authority::make(Some(&first.certificate), lives, first.renew_at).unwrap());
         let both = [second.certificate.clone(), first.certificate.clone()];
         assert_eq!(certificates(&second.bundle), both);
-        let third = read(&Authority::make(Some(&second), lives, second.renew_at).unwrap());
+        let third =
+            read(&Authority::make(Some(&second.certificate), lives, second.renew_at).unwrap());
         assert_eq!(
             certificates(&third.bundle),
             [third.certificate.clone(), second.certificate]
         );
-        let late = Authority::make(Some(&first), lives, first.not_after).unwrap();
+        let late = Authority::make(Some(&first.certificate), lives, first.not_after).unwrap();
         assert_eq!(
             certificates(&late.0).len(),
             1,

@@ -49,16 +49,17 @@ impl Targets {
         }
     }
 
-    /// Writes the bundle (PEM in base64) where it is not yet. How many objects that took.
+    /// Writes the bundle (PEM in base64) where it is not yet. How many objects that took; one that cannot be written
+    /// keeps nothing from the others.
     pub(super) async fn publish(&self, bundle: &str) -> Result<usize, PublishError> {
-        let mut written = 0;
-        let patch = |it: &Value| self.of_definition(it, bundle);
-        written += usize::from(write(&self.definitions, DEFINITION, patch).await?);
+        let definition = |it: &Value| self.of_definition(it, bundle);
+        let mut outcomes = vec![write(&self.definitions, DEFINITION, definition).await];
         for name in CONFIGURATIONS {
-            let patch = |it: &Value| self.of_configuration(it, bundle);
-            written += usize::from(write(&self.configurations, name, patch).await?);
+            let configuration = |it: &Value| self.of_configuration(it, bundle);
+            outcomes.push(write(&self.configurations, name, configuration).await);
         }
-        Ok(written)
+        let written: Vec<bool> = outcomes.into_iter().collect::<Result<_, _>>()?;
+        Ok(written.into_iter().filter(|it| *it).count())
     }
 
     fn is_ours(&self, client_config: &Value) -> bool {

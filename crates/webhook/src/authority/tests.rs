@@ -1,59 +1,26 @@
 //! Plays months of an authority's life in the embedded API server, with two replicas.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
-use kube::api::{ApiResource, DynamicObject};
-use kube::core::GroupVersionKind;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{ServerName, UnixTime};
-use serde_json::Value;
 use tintype_api::{ConversionWebhook, CrdOptions};
-use tintype_apiserver::{Config, Server};
 
 use super::*;
+use crate::cluster::{Cluster, merge};
 
 const START: i64 = 1_800_000_000;
 const DAY: i64 = 24 * 3600;
 
-struct Cluster {
-    client: Client,
-    _folder: tempfile::TempDir,
+const DEFINITION: &str = "volumegroupsnapshotcontents.groupsnapshot.storage.k8s.io";
+
+async fn cluster() -> Cluster {
+    let options = CrdOptions {
+        conversion: Some(ConversionWebhook::default()),
+        ..CrdOptions::default()
+    };
+    Cluster::start(tintype_api::crds_with(&options).unwrap()).await
 }
 
 impl Cluster {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::open(Config {
-            data_dir: folder.path().to_owned(),
-            addr,
-        })
-        .unwrap();
-        let client = Client::new(server.local("admin", &["system:masters"]), "default");
-        let cluster = Self {
-            client,
-            _folder: folder,
-        };
-        let options = CrdOptions {
-            conversion: Some(ConversionWebhook::default()),
-            ..CrdOptions::default()
-        };
-        for definition in tintype_api::crds_with(&options).unwrap() {
-            let object: DynamicObject = serde_json::from_value(definition).unwrap();
-            cluster
-                .definitions()
-                .create(&PostParams::default(), &object)
-                .await
-                .unwrap();
-        }
-        cluster
-    }
-
-    fn definitions(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
-        Api::all_with(self.client.clone(), &ApiResource::from_gvk(&kind))
-    }
-
     fn replica(&self) -> Keeper {
         let names = Names {
             namespace: "kube-system".into(),
@@ -71,10 +38,8 @@ impl Cluster {
     }
 
     async fn bundle(&self) -> Vec<CertificateDer<'static>> {
-        let all = self.definitions();
-        let name = "volumegroupsnapshotcontents.groupsnapshot.storage.k8s.io";
-        let definition = all.get(name).await.unwrap();
-        let client = &definition.data["spec"]["conversion"]["webhook"]["clientConfig"];
+        let definition = self.definition(DEFINITION).await;
+        let client = &definition["spec"]["conversion"]["webhook"]["clientConfig"];
         let Some(text) = client["caBundle"].as_str() else {
             return Vec::new();
         };
@@ -85,13 +50,9 @@ impl Cluster {
     }
 
     async fn lose_bundle(&self) {
-        let patch: Value =
+        let patch =
             json!({"spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": null}}}}});
-        let name = "volumegroupsnapshotcontents.groupsnapshot.storage.k8s.io";
-        let all = self.definitions();
-        all.patch(name, &PatchParams::default(), &Patch::Merge(patch))
-            .await
-            .unwrap();
+        merge(&self.definitions(), DEFINITION, &patch).await;
     }
 }
 
@@ -117,7 +78,7 @@ fn trusts(bundle: &[CertificateDer<'static>], replica: &Keeper, now: i64) -> boo
 
 #[tokio::test]
 async fn two_replicas_are_trusted_for_years_at_every_moment() {
-    let cluster = Cluster::start().await;
+    let cluster = cluster().await;
     let (mut one, mut other) = (cluster.replica(), cluster.replica());
     let (first, second) = tokio::join!(one.pass(START), other.pass(START));
     first.unwrap();
@@ -150,7 +111,7 @@ async fn two_replicas_are_trusted_for_years_at_every_moment() {
 /// A definition that is applied anew comes without bundle.
 #[tokio::test]
 async fn a_bundle_that_was_lost_is_written_again() {
-    let cluster = Cluster::start().await;
+    let cluster = cluster().await;
     let mut replica = cluster.replica();
     replica.pass(START).await.unwrap();
     let told = cluster.bundle().await;
@@ -160,21 +121,37 @@ async fn a_bundle_that_was_lost_is_written_again() {
     assert_eq!(cluster.bundle().await, told);
 }
 
+/// Nobody is turned away meanwhile, whichever replica is asked.
 #[tokio::test]
-async fn a_secret_that_cannot_be_used_is_replaced() {
-    let cluster = Cluster::start().await;
-    let mut replica = cluster.replica();
-    replica.pass(START).await.unwrap();
-    let told = cluster.bundle().await;
-    let garbage = Patch::Merge(json!({"data": {"ca.key": "Z2FyYmFnZQ=="}}));
-    replica
-        .secrets
-        .patch("certificates", &PatchParams::default(), &garbage)
-        .await
-        .unwrap();
-    replica.pass(START + 10).await.unwrap();
-    replica.pass(START + 20).await.unwrap();
-    let now = cluster.bundle().await;
-    assert_ne!(now, told);
-    assert!(trusts(&now, &replica, START + 20));
+async fn a_secret_that_was_damaged_or_deleted_is_replaced() {
+    let cluster = cluster().await;
+    let (mut one, mut other) = (cluster.replica(), cluster.replica());
+    one.pass(START).await.unwrap();
+    other.pass(START).await.unwrap();
+    let mut now = START;
+    for deleted in [false, true] {
+        let told = cluster.bundle().await;
+        if deleted {
+            let params = kube::api::DeleteParams::default();
+            one.secrets.delete("certificates", &params).await.unwrap();
+        } else {
+            let garbage = Patch::Merge(json!({"data": {"ca.key": "Z2FyYmFnZQ=="}}));
+            let params = PatchParams::default();
+            let patched = one.secrets.patch("certificates", &params, &garbage).await;
+            patched.unwrap();
+        }
+        for _ in 0..3 {
+            now += 10;
+            one.pass(now).await.unwrap();
+            let bundle = cluster.bundle().await;
+            assert!(trusts(&bundle, &one, now) && trusts(&bundle, &other, now));
+            other.pass(now).await.unwrap();
+            let bundle = cluster.bundle().await;
+            assert!(trusts(&bundle, &one, now) && trusts(&bundle, &other, now));
+        }
+        let bundle = cluster.bundle().await;
+        assert_ne!(bundle[0], told[0]);
+        let newest = &bundle[..1];
+        assert!(trusts(newest, &one, now) && trusts(newest, &other, now));
+    }
 }

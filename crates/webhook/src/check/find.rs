@@ -1,5 +1,10 @@
 //! Judges what was seen of a cluster against the definitions that are to be applied. Pure.
 
+mod keeper;
+#[cfg(test)]
+mod tests;
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -8,6 +13,8 @@ use tintype_core::validation::{Kind, default_of, invalid};
 
 use super::fits::misfits;
 use super::see::Objects;
+use keeper::keeper;
+use versions::versions;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,8 +106,14 @@ pub(super) fn find(seen: &Seen, definitions: &[Value]) -> Vec<Finding> {
     for ours in definitions {
         let name = ours["metadata"]["name"].as_str().unwrap_or_default();
         if let Some(live) = seen.definitions.get(name) {
-            versions(name, live, ours, &mut found);
+            versions(name, seen, live, ours, &mut found);
             conversions(name, seen, live, ours, &mut found);
+            found.extend(keeper(live).map(|keeper| Finding {
+                weight: Weight::Note,
+                what: name.to_owned(),
+                why: format!("it is kept by {keeper}, which may put back what it knows"),
+                cure: format!("apply through {keeper}, or have it leave the definition alone"),
+            }));
         }
         match seen.objects.get(name) {
             Some(Ok(objects)) => judge(objects, ours, &mut found),
@@ -116,86 +129,6 @@ pub(super) fn find(seen: &Seen, definitions: &[Value]) -> Vec<Finding> {
     webhooks(seen, &mut found);
     found.sort();
     found
-}
-
-fn names(definition: &Value, kept: impl Fn(&Value) -> bool) -> Vec<&str> {
-    let versions = definition["spec"]["versions"]
-        .as_array()
-        .into_iter()
-        .flatten();
-    versions
-        .filter(|it| kept(it))
-        .filter_map(|it| it["name"].as_str())
-        .collect()
-}
-
-fn versions(name: &str, live: &Value, ours: &Value, found: &mut Vec<Finding>) {
-    let listed = names(ours, |_| true);
-    let stored = names(ours, |it| it["storage"] == true);
-    let served = |it: &Value| it["served"] == true;
-    let drops = ours["spec"]["conversion"].is_null();
-    for version in live["status"]["storedVersions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
-        let move_them = format!(
-            "write each object once (kubectl get {name} -A -o json | kubectl replace -f -), then kubectl patch crd {name} \
-             --subresource=status --type=merge -p '{{\"status\":{{\"storedVersions\":{}}}}}'",
-            serde_json::json!(stored)
-        );
-        let (weight, why, cure) = if !listed.contains(&version) {
-            let why = format!(
-                "objects may be stored as {version}, which the new definition does not have; it is refused"
-            );
-            (Weight::Breaks, why, format!("before applying, {move_them}"))
-        } else if loses_members(name, version) && drops {
-            let why = format!(
-                "group snapshots stored as {version} lose their lists of members when read as another version"
-            );
-            let cure = format!(
-                "apply with --conversion webhook and the webhook running; or, while one runs, {move_them}"
-            );
-            (Weight::Breaks, why, cure)
-        } else if !stored.contains(&version) {
-            (
-                Weight::Note,
-                format!("objects may still be stored as {version}"),
-                format!("at leisure, {move_them}"),
-            )
-        } else {
-            continue;
-        };
-        found.push(Finding {
-            weight,
-            what: name.to_owned(),
-            why,
-            cure,
-        });
-    }
-    let served_then = names(ours, served);
-    for version in names(live, served)
-        .into_iter()
-        .filter(|it| !served_then.contains(it))
-    {
-        let legacy = ["v1beta1", "v1alpha1"].contains(&version);
-        found.push(Finding {
-            weight: Weight::Breaks,
-            what: name.to_owned(),
-            why: format!("{version} is served now and would not be: who asks for it is told that there is no such kind"),
-            cure: if legacy {
-                "apply with --serve-legacy, or move manifests with tintype convert and clients to v1 first".to_owned()
-            } else {
-                "move clients to v1 first".to_owned()
-            },
-        });
-    }
-}
-
-/// In this version the members of a group have another form than in all others.
-fn loses_members(definition: &str, version: &str) -> bool {
-    definition.starts_with("volumegroupsnapshotcontents.") && version == "v1beta1"
 }
 
 fn conversions(name: &str, seen: &Seen, live: &Value, ours: &Value, found: &mut Vec<Finding>) {
@@ -373,6 +306,3 @@ fn webhooks(seen: &Seen, found: &mut Vec<Finding>) {
         });
     }
 }
-
-#[cfg(test)]
-mod tests;

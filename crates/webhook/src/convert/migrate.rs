@@ -5,7 +5,7 @@
 //! roles, and `kubectl apply` drops it.
 
 use serde_json::{Map, Value, json};
-use tintype_api::{API_VERSION, GROUP, GROUP_API_VERSION, GROUP_OF_GROUPS, conversion};
+use tintype_api::{API_VERSION, GROUP, GROUP_API_VERSION, GROUP_OF_GROUPS, conversion, keys};
 use tintype_core::validation::{Kind, invalid};
 
 /// What was done, and what is left to do.
@@ -150,6 +150,21 @@ fn first_class(object: &mut Value, report: &mut Report) {
     if object["deletionPolicy"].is_null() {
         object["deletionPolicy"] = "Delete".into();
         report.changed("deletionPolicy: must be said now; it was Delete unless said");
+    }
+    let Some(parameters) = object.get_mut("parameters").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for (old, new) in [
+        ("csiSnapshotterSecretName", keys::PARAMETER_SECRET_NAME),
+        (
+            "csiSnapshotterSecretNamespace",
+            keys::PARAMETER_SECRET_NAMESPACE,
+        ),
+    ] {
+        if let Some(value) = parameters.remove(old) {
+            parameters.entry(new).or_insert(value);
+            report.changed(format!("parameters.{old}: is now parameters[{new}]"));
+        }
     }
 }
 
@@ -339,8 +354,14 @@ mod tests {
         );
         assert_eq!((report.changes.len(), report.needs.len()), (4, 0));
         let mut class = json!({"apiVersion": "snapshot.storage.k8s.io/v1alpha1", "kind": "VolumeSnapshotClass",
-            "metadata": {"name": "fast"}, "snapshotter": "d"});
+            "metadata": {"name": "fast"}, "snapshotter": "d",
+            "parameters": {"csiSnapshotterSecretName": "s", "csiSnapshotterSecretNamespace": "n", "tier": "1"}});
         assert_eq!(migrate(&mut class).needs, [""; 0]);
+        assert_eq!(
+            class["parameters"],
+            json!({"csi.storage.k8s.io/snapshotter-secret-name": "s",
+                "csi.storage.k8s.io/snapshotter-secret-namespace": "n", "tier": "1"})
+        );
         assert_eq!(
             (&class["driver"], &class["deletionPolicy"]),
             (&json!("d"), &json!("Delete"))
@@ -366,7 +387,7 @@ mod tests {
     fn members_of_a_group_keep_what_is_known_of_them() {
         let infos = "[{\"readyToUse\":true,\"snapshotHandle\":\"s\",\"volumeHandle\":\"v\"}]";
         let mut group = json!({"apiVersion": "groupsnapshot.storage.k8s.io/v1beta1", "kind": "VolumeGroupSnapshotContent",
-            "metadata": {"name": "g", "annotations": {tintype_api::keys::ANNOTATION_GROUP_INFO_LIST: infos}},
+            "metadata": {"name": "g", "annotations": {keys::ANNOTATION_GROUP_INFO_LIST: infos}},
             "spec": {"driver": "d", "deletionPolicy": "Delete", "source": {"volumeHandles": ["v"]},
                 "volumeGroupSnapshotRef": {"name": "g", "namespace": "n"}},
             "status": {"volumeSnapshotHandlePairList": [{"volumeHandle": "v", "snapshotHandle": "s"}]}});

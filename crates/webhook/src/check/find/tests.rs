@@ -3,6 +3,7 @@
 use serde_json::json;
 use tintype_api::{CrdOptions, crds, crds_with};
 
+use super::versions::names;
 use super::*;
 
 const CONTENTS: &str = "volumegroupsnapshotcontents.groupsnapshot.storage.k8s.io";
@@ -47,52 +48,119 @@ fn of_a_cluster_with_our_definitions_there_is_nothing_to_tell() {
     assert_eq!(told(&Seen::default()), [], "nothing installed");
 }
 
+fn stored(seen: &mut Seen, name: &str, versions: &[&str]) {
+    change(seen, name, "/status/storedVersions", json!(versions));
+}
+
+/// What makes a list that is not empty.
+fn some_object(seen: &mut Seen, name: &str) {
+    let definition = &seen.definitions[name];
+    let names = &definition["spec"]["names"]["kind"];
+    let good = if names == "VolumeSnapshot" {
+        json!({"metadata": {"name": "s", "namespace": "n"}, "spec": {"source": {"persistentVolumeClaimName": "c"}}})
+    } else {
+        json!({"apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshotContent",
+            "metadata": {"name": "g"}, "spec": {"driver": "d", "deletionPolicy": "Delete",
+                "source": {"volumeHandles": ["v"]}, "volumeGroupSnapshotRef": {"name": "g", "namespace": "n"}}})
+    };
+    seen.objects.insert(name.to_owned(), Ok(vec![good]));
+}
+
+fn only(seen: &Seen) -> Finding {
+    let mut found = find(seen, &crds().unwrap());
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
 #[test]
 fn stored_versions_are_told_with_how_to_move_them() {
     let mut seen = cluster();
+    stored(&mut seen, CONTENTS, &["v1alpha1", "v1beta2"]);
+    // What is not there can be dropped.
+    let found = only(&seen);
+    assert_eq!(found.weight, Weight::Breaks);
+    assert_eq!(found.cure, "before applying, tintype crds --migrate-stored");
+    some_object(&mut seen, CONTENTS);
+    let found = only(&seen);
+    assert_eq!(found.weight, Weight::Breaks);
+    assert!(found.cure.contains("deletionPolicy Retain"), "{found:?}");
+    let mut seen = cluster();
+    stored(&mut seen, SNAPSHOTS, &["v1beta1", "v1"]);
+    some_object(&mut seen, SNAPSHOTS);
+    let found = only(&seen);
+    assert_eq!(found.weight, Weight::Note);
+    assert_eq!(found.cure, "at leisure, tintype crds --migrate-stored");
+}
+
+/// As 4.0 left snapshots, and 7.0 groups.
+#[test]
+fn what_is_stored_now_can_be_moved_only_afterwards_or_not_at_all() {
+    let mut seen = cluster();
+    stored(&mut seen, SNAPSHOTS, &["v1beta1"]);
     change(
         &mut seen,
-        CONTENTS,
-        "/status/storedVersions",
-        json!(["v1alpha1", "v1beta2"]),
+        SNAPSHOTS,
+        "/spec/versions/0/storage",
+        json!(false),
     );
-    let found = find(&seen, &crds().unwrap());
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].weight, Weight::Breaks);
-    assert!(
-        found[0].cure.contains("kubectl replace -f -"),
-        "{}",
-        found[0].cure
+    change(
+        &mut seen,
+        SNAPSHOTS,
+        "/spec/versions/1/storage",
+        json!(true),
     );
+    some_object(&mut seen, SNAPSHOTS);
+    let found = only(&seen);
+    assert_eq!(found.weight, Weight::Note);
+    assert_eq!(found.cure, "after applying, tintype crds --migrate-stored");
+    let mut seen = cluster();
+    let first = json!([{"name": "v1alpha1", "served": false, "storage": true}]);
+    change(&mut seen, CONTENTS, "/spec/versions", first);
+    stored(&mut seen, CONTENTS, &["v1alpha1"]);
+    let found = only(&seen);
     assert!(
-        found[0]
+        found
             .cure
-            .ends_with("-p '{\"status\":{\"storedVersions\":[\"v1beta2\"]}}'"),
-        "{}",
-        found[0].cure
+            .contains("kubectl delete crd volumegroupsnapshotcontents."),
+        "{found:?}"
     );
+    some_object(&mut seen, CONTENTS);
+    let found = only(&seen);
+    assert!(
+        found.cure.starts_with("there is no way to move them"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn who_keeps_a_definition_is_told() {
     let mut seen = cluster();
     change(
         &mut seen,
         SNAPSHOTS,
-        "/status/storedVersions",
-        json!(["v1beta1", "v1"]),
+        "/metadata/labels",
+        json!({"app.kubernetes.io/managed-by": "Helm"}),
     );
-    assert_eq!(one(&seen).0, Weight::Note);
+    let (weight, why) = one(&seen);
+    assert!(
+        weight == Weight::Note && why.contains("kept by Helm"),
+        "{why}"
+    );
 }
 
 #[test]
 fn d3_members_that_a_move_would_lose_are_told_before() {
     let mut seen = cluster();
-    change(
-        &mut seen,
-        CONTENTS,
-        "/status/storedVersions",
-        json!(["v1beta1", "v1beta2"]),
-    );
+    stored(&mut seen, CONTENTS, &["v1beta1", "v1beta2"]);
+    assert_eq!(one(&seen).0, Weight::Note, "there is nothing to lose");
+    some_object(&mut seen, CONTENTS);
     let (weight, why) = one(&seen);
     assert_eq!(weight, Weight::Breaks);
     assert!(why.contains("lose their lists of members"), "{why}");
+    assert_eq!(
+        only(&seen).cure,
+        "before applying, tintype crds --migrate-stored"
+    );
     let webhook = CrdOptions {
         conversion: Some(tintype_api::ConversionWebhook::default()),
         ..CrdOptions::default()
