@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Borrow;
     use std::sync::Arc;
 
     use serde_json::{Value, json};
@@ -28,19 +29,9 @@ mod tests {
     }
 
     /// Puts `patch` over `document`, as a merge patch does.
-    fn with(mut document: Value, patch: Value) -> Value {
-        match (&mut document, patch) {
-            (Value::Object(old), Value::Object(new)) => {
-                for (key, value) in new {
-                    let before = old.remove(&key).unwrap_or(Value::Null);
-                    if !value.is_null() {
-                        old.insert(key, with(before, value));
-                    }
-                }
-                document
-            }
-            (_, new) => new,
-        }
+    fn with(mut document: Value, patch: impl Borrow<Value>) -> Value {
+        json_patch::merge(&mut document, patch.borrow());
+        document
     }
 
     fn snapshot(patch: Value) -> Seen<Arc<Snapshot>> {

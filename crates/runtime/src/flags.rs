@@ -33,6 +33,7 @@ pub struct RoleFlags {
 
 /// Who of several replicas works.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Leader election")]
 pub struct LeaderFlags {
     /// Work only while holding the lease
     #[arg(long, value_name = "BOOL", default_value = "false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, value_parser = go_bool)]
@@ -69,6 +70,7 @@ impl LeaderFlags {
 
 /// How fast requests may follow each other.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Requests")]
 pub struct RateFlags {
     /// Requests per second to the API server; no limit of our own if not given
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
@@ -100,6 +102,7 @@ impl RateFlags {
 
 /// What is served over HTTP.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Metrics and health")]
 pub struct HttpFlags {
     /// Address for metrics and health, such as :8080; nothing is served if empty
     #[arg(

@@ -36,7 +36,7 @@ use load::Load;
 use objects::Objects;
 
 /// Make snapshots, wait until they are ready, and tell what that took.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, clap::Parser)]
 pub struct Args {
     /// How many snapshots to make.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_one())]

@@ -22,7 +22,7 @@ mod sentence;
 mod watch;
 
 /// A Kubernetes API with volumes and snapshots, on this machine.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Parser)]
 pub struct Args {
     /// Where everything is kept; else $XDG_DATA_HOME/tintype.
     #[arg(long, value_name = "DIR")]

@@ -4,7 +4,7 @@
 mod tests {
     use std::path::PathBuf;
 
-    use clap::Parser;
+    use clap::Parser as _;
     use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
     use kube::{Api, api::ListParams};
     use tintype_api::{VolumeSnapshotClass, VolumeSnapshotContent};
@@ -15,16 +15,8 @@ mod tests {
     };
     use tokio_util::sync::CancellationToken;
 
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        bench: bench::Args,
-    }
-
     async fn measure(line: &[&str], kubeconfig: Option<PathBuf>) -> Vec<Figures> {
-        let mut args = Line::try_parse_from([&["bench"], line].concat())
-            .unwrap()
-            .bench;
+        let mut args = bench::Args::try_parse_from([&["bench"], line].concat()).unwrap();
         args.kubeconfig = kubeconfig;
         bench::measure(args, CancellationToken::new())
             .await

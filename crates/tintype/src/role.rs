@@ -117,6 +117,9 @@ pub(crate) fn choose(arguments: impl IntoIterator<Item = OsString>) -> Result<Ro
 }
 
 #[cfg(test)]
+mod flags;
+
+#[cfg(test)]
 mod tests {
     use clap::{CommandFactory as _, error::ErrorKind};
 
@@ -199,6 +202,8 @@ mod tests {
             "convert Print manifests",
             "restore Fill a new claim",
             "doctor Look a cluster over",
+            "snapshot-controller Binds VolumeSnapshots",
+            "csi-snapshotter Makes and removes the snapshots",
         ] {
             assert!(help.contains(says), "{help}");
         }

@@ -1,5 +1,7 @@
 //! Documents that are in order, and patches of them.
 
+use std::borrow::Borrow;
+
 use serde_json::{Value, json};
 use tintype_api::keys;
 
@@ -9,19 +11,9 @@ pub(crate) const CONTENT: &str = "snapcontent-0b6fd1ab-5a5c-4d4e-9d41-2f4f7d0d6f
 pub(crate) const DRIVER: &str = "csi.example";
 
 /// Puts `patch` over `document`, as a merge patch does.
-pub(crate) fn with(mut document: Value, patch: Value) -> Value {
-    match (&mut document, patch) {
-        (Value::Object(old), Value::Object(new)) => {
-            for (key, value) in new {
-                let before = old.remove(&key).unwrap_or(Value::Null);
-                if !value.is_null() {
-                    old.insert(key, with(before, value));
-                }
-            }
-            document
-        }
-        (_, new) => new,
-    }
+pub(crate) fn with(mut document: Value, patch: impl Borrow<Value>) -> Value {
+    json_patch::merge(&mut document, patch.borrow());
+    document
 }
 
 /// Protected, of a claim, with a class, and without a status.

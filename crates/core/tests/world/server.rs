@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tintype_core::write::{Kind, Part, Verb, Write};
 
 /// Why a write did not happen.
@@ -89,7 +89,7 @@ impl Server {
                     return Err(Refusal::Conflict);
                 }
                 let mut next = current.clone();
-                merge(&mut next, body);
+                json_patch::merge(&mut next, body);
                 only(*part, &current, &mut next);
                 self.replace(kind, &current, next)
             }
@@ -145,24 +145,6 @@ fn only(part: Part, was: &Value, is: &mut Value) {
             let status = is["status"].take();
             *is = was.clone();
             is["status"] = status;
-        }
-    }
-}
-
-/// RFC 7386.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    for (key, value) in patch {
-        if value.is_null() {
-            target.as_object_mut().unwrap().remove(key);
-        } else {
-            merge(&mut target[key], value);
         }
     }
 }

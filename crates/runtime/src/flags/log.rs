@@ -31,6 +31,7 @@ impl FromStr for LogFormat {
 
 /// klog's flags. The log always goes to standard error, at once and in one stream.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Log")]
 pub struct LogFlags {
     /// How much is logged: 0 to 3 what happens, 4 to 7 each step, from 8 on everything
     #[arg(long = "v", value_name = "N", default_value_t = 0)]

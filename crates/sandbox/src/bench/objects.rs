@@ -158,20 +158,14 @@ pub(super) fn classes() -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::Parser as _;
 
     use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
 
     #[test]
     fn each_claim_is_bound_to_its_volume_from_the_start() {
         let line = ["bench", "--snapshots", "5", "--pvcs", "2"];
-        let objects = Objects::new(&Line::parse_from(line).args, "t".to_owned());
+        let objects = Objects::new(&Args::parse_from(line), "t".to_owned());
         let (_, volume) = objects.volume(1);
         let (path, claim) = objects.claim(1);
         assert_eq!(

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use clap::Parser;
+use clap::Parser as _;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -85,12 +85,6 @@ impl Drop for Machine {
     }
 }
 
-#[derive(Debug, Parser)]
-struct Line {
-    #[command(flatten)]
-    up: up::Args,
-}
-
 /// Not a test unless the process was started to be `up`.
 #[test]
 fn is_up_when_entered_again() {
@@ -101,9 +95,9 @@ fn is_up_when_entered_again() {
     line.push(data_dir);
     // Nothing may stay mounted from a folder that goes.
     line.push("--driver-backend=directory".into());
-    let line = Line::try_parse_from(line).unwrap();
+    let args = up::Args::try_parse_from(line).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime
-        .block_on(up::run(line.up, CancellationToken::new()))
+        .block_on(up::run(args, CancellationToken::new()))
         .unwrap();
 }

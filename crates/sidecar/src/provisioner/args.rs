@@ -169,63 +169,7 @@ pub struct RemovedFlags {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
-
-    #[test]
-    fn every_flag_of_external_provisioner_has_its_default() {
-        let command = Args::command();
-        command.clone().debug_assert();
-        for (flag, default) in [
-            ("csi-address", "/run/csi/socket"),
-            ("kubeconfig", ""),
-            ("timeout", "10s"),
-            ("volume-name-prefix", "pvc"),
-            ("volume-name-uuid-length", "-1"),
-            ("worker-threads", "100"),
-            ("cloning-protection-threads", "1"),
-            ("snapshot-orphan-sweep-interval", "5m"),
-            ("retry-interval-start", "1s"),
-            ("retry-interval-max", "5m"),
-            ("default-fstype", ""),
-            ("extra-create-metadata", "false"),
-            ("prevent-volume-mode-conversion", "true"),
-            ("controller-publish-readonly", "false"),
-            ("strict-topology", "false"),
-            ("immediate-topology", "true"),
-            ("enable-capacity", "false"),
-            ("capacity-for-immediate-binding", "false"),
-            ("capacity-poll-interval", "1m"),
-            ("capacity-ownerref-level", "1"),
-            ("capacity-threads", "1"),
-            ("kube-api-capacity-qps", "1"),
-            ("kube-api-capacity-burst", "5"),
-            ("node-deployment", "false"),
-            ("node-deployment-immediate-binding", "true"),
-            ("node-deployment-base-delay", "20s"),
-            ("node-deployment-max-delay", "60s"),
-            ("enable-pprof", "false"),
-            ("leader-election", "false"),
-            ("leader-election-namespace", ""),
-            ("leader-election-labels", ""),
-            ("kube-api-qps", ""),
-            ("kube-api-burst", ""),
-            ("http-endpoint", ""),
-            ("metrics-address", ""),
-            ("metrics-path", "/metrics"),
-            ("feature-gates", ""),
-            ("automaxprocs", "false"),
-            ("v", "0"),
-        ] {
-            let mut flags = command.get_arguments();
-            let found = flags.find(|it| it.get_long() == Some(flag));
-            let found = found.unwrap_or_else(|| panic!("no --{flag}"));
-            let values = found.get_default_values();
-            let value = values.first().map_or("", |it| it.to_str().unwrap());
-            assert_eq!(value, default, "--{flag}");
-        }
-    }
 
     #[test]
     fn flags_that_cannot_be_had_are_answered() {

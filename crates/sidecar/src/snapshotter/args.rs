@@ -95,60 +95,11 @@ pub struct RemovedFlags {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parsed(line: &[&str]) -> Result<Args, String> {
         let line = std::iter::once(&"csi-snapshotter").chain(line);
         Args::try_parse_from(line).map_err(|it| it.to_string())
-    }
-
-    #[test]
-    fn every_flag_of_upstream_has_its_default() {
-        let command = Args::command();
-        command.clone().debug_assert();
-        let about = command.get_about().unwrap().to_string();
-        assert!(
-            about.starts_with("Makes and removes the snapshots"),
-            "{about}"
-        );
-        for (flag, default) in [
-            ("csi-address", "/run/csi/socket"),
-            ("kubeconfig", ""),
-            ("timeout", "1m"),
-            ("snapshot-name-prefix", "snapshot"),
-            ("snapshot-name-uuid-length", "-1"),
-            ("groupsnapshot-name-prefix", "groupsnapshot"),
-            ("groupsnapshot-name-uuid-length", "-1"),
-            ("worker-threads", "10"),
-            ("resync-period", "15m"),
-            ("retry-interval-start", "1s"),
-            ("retry-interval-max", "5m"),
-            ("extra-create-metadata", "false"),
-            ("node-deployment", "false"),
-            ("leader-election", "false"),
-            ("leader-election-namespace", ""),
-            ("leader-election-lease-duration", "15s"),
-            ("leader-election-renew-deadline", "10s"),
-            ("leader-election-retry-period", "5s"),
-            ("leader-election-labels", ""),
-            ("kube-api-qps", ""),
-            ("kube-api-burst", ""),
-            ("http-endpoint", ""),
-            ("metrics-address", ""),
-            ("metrics-path", "/metrics"),
-            ("feature-gates", ""),
-            ("automaxprocs", "false"),
-            ("v", "0"),
-        ] {
-            let mut flags = command.get_arguments();
-            let found = flags.find(|it| it.get_long() == Some(flag));
-            let found = found.unwrap_or_else(|| panic!("no --{flag}"));
-            let values = found.get_default_values();
-            let value = values.first().map_or("", |it| it.to_str().unwrap());
-            assert_eq!(value, default, "--{flag}");
-        }
     }
 
     #[test]

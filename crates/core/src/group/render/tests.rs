@@ -27,23 +27,8 @@ fn group(change: &Value) -> Arc<Group> {
         "spec": {"volumeGroupSnapshotClassName": "gold",
             "source": {"selector": {"matchLabels": {"tier": "db"}}}},
     });
-    json_patch(&mut object, change);
+    json_patch::merge(&mut object, change);
     parse(&object, Group::of)
-}
-
-/// Objects are merged, all else is replaced; what is null goes.
-fn json_patch(to: &mut Value, change: &Value) {
-    let Some(entries) = change.as_object() else {
-        *to = change.clone();
-        return;
-    };
-    for (key, value) in entries {
-        if value.is_null() {
-            to.as_object_mut().unwrap().remove(key);
-        } else {
-            json_patch(&mut to[key], value);
-        }
-    }
 }
 
 fn volume(at: usize, nodes: &[&str]) -> Arc<Volume> {
