@@ -8,7 +8,7 @@ use tintype_core::object::{Affinity, Group, GroupContent, Key};
 use tintype_core::pair::{ClassSight, Memory};
 use tintype_core::retry::Schedule;
 use tintype_core::snapshot::Placement;
-use tintype_core::write::{Kind, Write};
+use tintype_core::write::{Event, Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Clock, Machine, Reply, fold_reply};
 
@@ -218,6 +218,10 @@ impl Machine for Groups {
         tracing::warn!(group = %key, "the API server refused the group content: {why}");
         self.patience.content_refused(key, &mut seen.memory);
         true
+    }
+
+    fn refusal(&self, _key: &Key, seen: &Sighting, step: Step, why: &str) -> Option<Event> {
+        group::refusal(step, seen, why)
     }
 
     fn delay(&self, seen: &Sighting, timer: Timer) -> Duration {

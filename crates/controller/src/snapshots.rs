@@ -7,7 +7,7 @@ use tintype_core::object::{ClaimPhase, Content, Group, Key, Snapshot, Volume};
 use tintype_core::pair::ClassSight;
 use tintype_core::retry::Schedule;
 use tintype_core::snapshot::{self, Placement, Sighting, Step, Waiting};
-use tintype_core::write::{Kind, Write};
+use tintype_core::write::{Event, Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Clock, Machine, Reply, Row as _, fold_reply};
 
@@ -209,6 +209,10 @@ impl Machine for Snapshots {
         tracing::warn!(snapshot = %key, "the API server refused the content: {why}");
         self.patience.content_refused(key, &mut seen.memory);
         true
+    }
+
+    fn refusal(&self, _key: &Key, seen: &Sighting, step: Step, why: &str) -> Option<Event> {
+        snapshot::refusal(step, seen, why)
     }
 
     fn delay(&self, seen: &Sighting, timer: Timer) -> Duration {

@@ -18,11 +18,13 @@
 
 mod facts;
 mod memory;
+mod refusal;
 mod render;
 
 pub(crate) use facts::ClassWords;
 pub use facts::{ClassFact, ContentFact, Facts, Origin, Sighting};
 pub use memory::{CallFailure, Cause, Memory, Outcome, Reply};
+pub use refusal::refusal;
 pub use render::{create_parameters, list_secret, render, snapshot_name};
 
 use crate::{DeletionPolicy, Seen, Timer, Verdict};

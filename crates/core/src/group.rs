@@ -20,12 +20,14 @@
 mod complaint;
 mod facts;
 pub mod member;
+mod refusal;
 mod render;
 
 pub use complaint::Complaint;
 pub use facts::{
     ClaimsFact, Facts, GroupFact, MembersFact, OwnedFact, Picked, Sighting, SourceFact,
 };
+pub use refusal::refusal;
 pub use render::render;
 
 use crate::pair::{ClassFact, ContentFact, Publication, Sight};

@@ -18,12 +18,14 @@
 
 mod complaint;
 mod facts;
+mod refusal;
 mod render;
 
 pub use complaint::Complaint;
 pub use facts::{
     ClaimFact, Facts, GroupFact, NodeFact, Placement, Sighting, SnapshotFact, SourceFact,
 };
+pub use refusal::{claim_refusal, refusal};
 pub use render::render;
 
 use crate::pair::{ClassFact, ContentFact, Publication, Sight};

@@ -109,6 +109,23 @@ pub struct Event {
 }
 
 impl Write {
+    /// What it asks the server for, whenever it was decided on: without its event, and without the
+    /// time an error is said at.
+    #[must_use]
+    pub fn timeless(&self) -> Self {
+        let mut it = Self {
+            event: None,
+            ..self.clone()
+        };
+        if let Verb::Patch { body, .. } = &mut it.verb
+            && let Some(error) = body.pointer_mut("/status/error")
+            && let Some(error) = error.as_object_mut()
+        {
+            error.remove("time");
+        }
+        it
+    }
+
     /// This, and nothing told.
     pub(crate) const fn of(kind: Kind, key: Key, verb: Verb) -> Self {
         Self {
@@ -180,5 +197,18 @@ impl Event {
             warning: true,
             ..Self::normal(about, meta, reason, message)
         }
+    }
+
+    /// The API server will not have a write of this program; `why`: the server's words.
+    pub(crate) fn refused(
+        (about, meta): (Kind, &Meta),
+        reason: Reason,
+        what: &str,
+        (program, why): (&str, &str),
+    ) -> Self {
+        let message = format!(
+            "{what}: the API server answers: {why}; it is tried again, see to the rights of the {program} and to admission policies"
+        );
+        Self::warning(about, meta, reason, message)
     }
 }

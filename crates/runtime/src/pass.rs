@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tintype_core::object::Key;
 use tintype_core::retry::{Backoff, Schedule};
-use tintype_core::write::Write;
+use tintype_core::write::{Event, Write};
 use tintype_core::{Stamp, Time, Timer, Verdict};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -75,12 +75,40 @@ pub trait Machine: Send + Sync + 'static {
         false
     }
 
+    /// What people are told of a write that the server will not have, and that is tried again.
+    fn refusal(
+        &self,
+        _key: &Key,
+        _seen: &Self::Seen,
+        _step: Self::Step,
+        _why: &str,
+    ) -> Option<Event> {
+        None
+    }
+
     /// How long the timer of a [`Verdict::Wait`] runs.
     fn delay(&self, seen: &Self::Seen, timer: Timer) -> Duration;
 }
 
+/// The cause of waiting while the API server will not have a write, or does not answer.
+#[derive(Debug)]
+struct ForServer;
+
 /// What a pass came to, and when its key is passed again: on change, or after a delay too.
 type Next = (Outcome, Option<Duration>);
+
+/// What failed last for a key.
+#[derive(Debug, Default)]
+struct Failure {
+    /// The write, if it was one.
+    of: Option<Write>,
+    /// The server will not have it: whatever else is heard of the key, it is left alone. Without an
+    /// answer, news says that there may be one again.
+    refused: bool,
+    backoff: Backoff,
+    /// What was told of it.
+    told: Option<String>,
+}
 
 /// Workers of one machine and their queue.
 #[derive(Debug)]
@@ -90,7 +118,7 @@ pub struct Engine<M: Machine> {
     applier: Applier,
     clock: Clock,
     schedule: Schedule,
-    failures: Mutex<HashMap<Key, Backoff>>,
+    failures: Mutex<HashMap<Key, Failure>>,
     metrics: MachineMetrics,
 }
 
@@ -142,7 +170,7 @@ impl<M: Machine> Engine<M> {
                 .catch_unwind()
                 .await;
             let (outcome, after) = next.unwrap_or_else(|_| {
-                let delay = self.back_off(&key);
+                let delay = self.back_off(&key, None, false);
                 error!(machine = M::NAME, %key, "a pass panicked; the key is left alone for {delay:?}");
                 (Outcome::Panic, Some(delay))
             });
@@ -164,7 +192,13 @@ impl<M: Machine> Engine<M> {
                 Verdict::Wait(timer, why) => {
                     let delay = self.machine.delay(&seen, timer);
                     debug!(?why, ?timer, ?delay, "waits");
-                    self.failures().remove(key);
+                    // What was told of a write that is to come again stays told.
+                    if let Some(failure) = self.failures().get_mut(key) {
+                        *failure = Failure {
+                            told: failure.told.take(),
+                            ..Failure::default()
+                        };
+                    }
                     self.metrics.rests(key, &why);
                     // A timer that is over would spin; the machine looks again soon instead.
                     return (Outcome::Rest, Some(delay.max(Duration::from_millis(1))));
@@ -176,55 +210,119 @@ impl<M: Machine> Engine<M> {
                     return (Outcome::Rest, None);
                 }
             };
-            debug!(?step, "does");
-            self.metrics.stepped(&step);
             let Some(write) = self.machine.render(step, &seen, self.clock.wall()) else {
+                debug!(?step, "does");
+                self.metrics.stepped(&step);
                 self.machine.call(key, step, &mut seen).await;
                 continue;
             };
+            let asked = write.timeless();
+            if let Some(delay) = self.left_alone(key, &asked) {
+                debug!(?step, ?delay, "is left alone");
+                return (Outcome::Delayed, Some(delay));
+            }
+            debug!(?step, "does");
+            self.metrics.stepped(&step);
             // Every write names the version it changes: the same one twice means that the answer to
             // the first could not be read, and would be asked for for ever.
-            if last.as_ref() == Some(&write) {
-                let delay = self.back_off(key);
+            if last.as_ref() == Some(&asked) {
+                let delay = self.back_off(key, Some(asked), true);
                 warn!(machine = M::NAME, %key, ?step, "an answer that says nothing; asked for again in {delay:?}");
                 return (Outcome::Stuck, Some(delay));
             }
-            last = Some(write.clone());
             self.machine.trying(key, &mut seen, step);
             let document = self.machine.document(&write);
+            let reason = write.event.as_ref().map(|it| it.reason);
             match self.applier.apply(write, document.as_deref()).await {
-                Ok(reply) => self.machine.fold(key, &mut seen, step, reply),
-                // The cache is behind; its news will wake us.
-                Err(error @ (ApplyError::Conflict(_) | ApplyError::Gone(_))) => {
-                    debug!(%error, ?step, "the world moved on");
-                    return (Outcome::Conflict, Some(AFTER_CONFLICT));
+                Ok(reply) => {
+                    if let Some(reason) = reason {
+                        self.metrics.told(reason);
+                    }
+                    self.machine.fold(key, &mut seen, step, reply);
                 }
-                Err(ApplyError::Denied { what, why }) => {
-                    if !self.machine.refused(key, &mut seen, step, &why) {
-                        let delay = self.back_off(key);
-                        warn!(machine = M::NAME, %key, ?step, "{what} was refused: {why}; tried again in {delay:?}");
-                        return (Outcome::Refused, Some(delay));
+                Err(error) => {
+                    if let Some(next) = self.failed(key, &mut seen, (step, &asked), error) {
+                        return next;
                     }
                 }
-                Err(error @ (ApplyError::Busy(_) | ApplyError::Transport { .. })) => {
-                    let delay = self.back_off(key);
-                    warn!(machine = M::NAME, %key, ?step, error = %Chain(&error), "tried again in {delay:?}");
-                    return (Outcome::Unreachable, Some(delay));
-                }
             }
+            last = Some(asked);
         }
         (Outcome::Unfinished, Some(Duration::ZERO)) // Fairness: let other keys run.
     }
 
-    fn back_off(&self, key: &Key) -> Duration {
-        let now = self.clock.now();
-        let mut failures = self.failures();
-        let backoff = failures.entry(key.clone()).or_default();
-        backoff.failed(now, self.schedule, rand::random());
-        Duration::from_millis(backoff.remaining(now))
+    /// What becomes of a pass whose write failed; none if it goes on.
+    fn failed(
+        &self,
+        key: &Key,
+        seen: &mut M::Seen,
+        (step, asked): (M::Step, &Write),
+        error: ApplyError,
+    ) -> Option<Next> {
+        match error {
+            // The cache is behind; its news will wake us.
+            error @ (ApplyError::Conflict(_) | ApplyError::Gone(_)) => {
+                debug!(%error, ?step, "the world moved on");
+                Some((Outcome::Conflict, Some(AFTER_CONFLICT)))
+            }
+            ApplyError::Denied { what, why } => {
+                if self.machine.refused(key, seen, step, &why) {
+                    return None;
+                }
+                let delay = self.back_off(key, Some(asked.clone()), true);
+                warn!(machine = M::NAME, %key, ?step, "{what} was refused: {why}; tried again in {delay:?}");
+                if let Some(event) = self.machine.refusal(key, seen, step, &why) {
+                    self.tell_once(key, event);
+                }
+                Some((Outcome::Refused, Some(delay)))
+            }
+            error @ (ApplyError::Busy(_) | ApplyError::Transport { .. }) => {
+                let refused = matches!(error, ApplyError::Busy(_));
+                let delay = self.back_off(key, Some(asked.clone()), refused);
+                warn!(machine = M::NAME, %key, ?step, error = %Chain(&error), "tried again in {delay:?}");
+                Some((Outcome::Unreachable, Some(delay)))
+            }
+        }
     }
 
-    fn failures(&self) -> MutexGuard<'_, HashMap<Key, Backoff>> {
+    /// How long this write is still left alone, if it is what was refused last.
+    fn left_alone(&self, key: &Key, asked: &Write) -> Option<Duration> {
+        let now = self.clock.now();
+        let failures = self.failures();
+        let failure = failures.get(key)?;
+        let same = failure.refused && failure.of.as_ref() == Some(asked);
+        (same && !failure.backoff.due(now))
+            .then(|| Duration::from_millis(failure.backoff.remaining(now)))
+    }
+
+    /// Another write, or one that something was changed for, starts from the first delay.
+    fn back_off(&self, key: &Key, of: Option<Write>, refused: bool) -> Duration {
+        let now = self.clock.now();
+        self.metrics.rests(key, &ForServer);
+        let mut failures = self.failures();
+        let failure = failures.entry(key.clone()).or_default();
+        if failure.of != of {
+            failure.of = of;
+            failure.backoff = Backoff::default();
+        }
+        failure.refused = refused;
+        failure.backoff.failed(now, self.schedule, rand::random());
+        Duration::from_millis(failure.backoff.remaining(now))
+    }
+
+    /// Tells it, unless it was the last thing that was told of what fails.
+    fn tell_once(&self, key: &Key, event: Event) {
+        let mut failures = self.failures();
+        let told = &mut failures.entry(key.clone()).or_default().told;
+        if told.as_ref() != Some(&event.message) {
+            *told = Some(event.message.clone());
+            drop(failures);
+            self.metrics.told(event.reason);
+            self.applier.recorder().tell(event);
+        }
+    }
+
+    fn failures(&self) -> MutexGuard<'_, HashMap<Key, Failure>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

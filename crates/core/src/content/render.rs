@@ -10,6 +10,7 @@ use tintype_api::{Reason, keys};
 use super::Step;
 use super::facts::{Origin, Sighting};
 use super::memory::{Outcome, Reply};
+use super::refusal::making;
 use crate::object::{Class, Content};
 use crate::secret::{self, Secret};
 use crate::write::{Kind, Part, Write};
@@ -107,10 +108,8 @@ fn complain(content: &Content, seen: &Sighting, now: Stamp) -> Option<Write> {
         Reason::ContentValidationError
     } else if seen.memory.outcome == Outcome::DeleteFailed {
         Reason::SnapshotDeleteError
-    } else if content.status.is_none() {
-        Reason::SnapshotCreationFailed
     } else {
-        Reason::SnapshotContentCheckandUpdateFailed
+        making(content)
     };
     let unreadies = !content.meta.deleting;
     let about = (KIND, &content.meta);

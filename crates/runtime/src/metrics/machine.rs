@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use tintype_api::Reason;
 use tintype_core::object::Key;
 
 use super::{MetricsError, registered};
@@ -18,6 +19,8 @@ pub(crate) enum Outcome {
     Conflict,
     /// The API server will not have a write.
     Refused,
+    /// What failed is left alone until its back-off is over.
+    Delayed,
     /// The API server is busy or does not answer.
     Unreachable,
     /// More steps are to come; others have their turn first.
@@ -34,6 +37,7 @@ impl Outcome {
             Self::Rest => "rest",
             Self::Conflict => "conflict",
             Self::Refused => "refused",
+            Self::Delayed => "delayed",
             Self::Unreachable => "unreachable",
             Self::Unfinished => "unfinished",
             Self::Stuck => "stuck",
@@ -46,6 +50,7 @@ impl Outcome {
 pub(super) struct MachineVecs {
     passes: IntCounterVec,
     steps: IntCounterVec,
+    outcomes: IntCounterVec,
     waits: IntGaugeVec,
 }
 
@@ -53,6 +58,10 @@ impl MachineVecs {
     pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let passes = Opts::new("tintype_passes_total", "Passes over a key, by outcome.");
         let steps = Opts::new("tintype_steps_total", "Steps taken, by kind.");
+        let outcomes = Opts::new(
+            "tintype_outcomes_total",
+            "What objects came to, by the reason of the event that tells it.",
+        );
         let waits = Opts::new("tintype_waits", "Objects that wait now, by cause.");
         Ok(Self {
             passes: registered(
@@ -60,6 +69,10 @@ impl MachineVecs {
                 IntCounterVec::new(passes, &["machine", "outcome"]),
             )?,
             steps: registered(registry, IntCounterVec::new(steps, &["machine", "step"]))?,
+            outcomes: registered(
+                registry,
+                IntCounterVec::new(outcomes, &["machine", "reason"]),
+            )?,
             waits: registered(registry, IntGaugeVec::new(waits, &["machine", "cause"]))?,
         })
     }
@@ -69,6 +82,7 @@ impl MachineVecs {
             machine,
             passes: self.passes.clone(),
             steps: self.steps.clone(),
+            outcomes: self.outcomes.clone(),
             waits: self.waits.clone(),
             causes: Mutex::default(),
         }
@@ -81,6 +95,7 @@ pub(crate) struct MachineMetrics {
     machine: &'static str,
     passes: IntCounterVec,
     steps: IntCounterVec,
+    outcomes: IntCounterVec,
     waits: IntGaugeVec,
     /// Keys that wait; what is gone waits for nothing, so this is no longer than the cache.
     causes: Mutex<HashMap<Key, String>>,
@@ -98,6 +113,13 @@ impl MachineMetrics {
         let kind = step.split(|it: char| !it.is_ascii_alphanumeric()).next();
         self.steps
             .with_label_values(&[self.machine, kind.unwrap_or_default()])
+            .inc();
+    }
+
+    /// An event of this reason is told.
+    pub(crate) fn told(&self, reason: Reason) {
+        self.outcomes
+            .with_label_values(&[self.machine, reason.as_str()])
             .inc();
     }
 
@@ -175,11 +197,13 @@ mod tests {
         machine.passed(Outcome::Conflict);
         machine.stepped(&Why::ForCure(1));
         machine.stepped(&Why::ForCure(2));
+        machine.told(Reason::SnapshotReady);
         let text = metrics.text().unwrap();
         for line in [
             "tintype_passes_total{machine=\"content\",outcome=\"rest\"} 2",
             "tintype_passes_total{machine=\"content\",outcome=\"conflict\"} 1",
             "tintype_steps_total{machine=\"content\",step=\"ForCure\"} 2",
+            "tintype_outcomes_total{machine=\"content\",reason=\"SnapshotReady\"} 1",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

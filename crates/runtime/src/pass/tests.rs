@@ -126,6 +126,13 @@ impl Machine for Toy {
         self.takes_refusals
     }
 
+    fn refusal(&self, _key: &Key, _seen: &Seen, _step: Step, why: &str) -> Option<Event> {
+        Some(Event {
+            message: why.to_owned(),
+            ..event()
+        })
+    }
+
     fn delay(&self, _seen: &Seen, _timer: Timer) -> Duration {
         Duration::ZERO
     }
@@ -225,18 +232,61 @@ async fn a_call_is_no_write_and_is_not_tried() {
 }
 
 /// A kind of another shape than its definition says is no reason to ask for it without end.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_says_nothing_is_not_asked_for_again_at_once() {
     let (engine, log) = engine(Plan::Looks, false, &[]);
     let (outcome, first) = engine.pass(&key()).await;
     assert_eq!(outcome, Outcome::Stuck);
     assert_eq!(done(&log), ["tries Look", "GET", "folds Look"]);
     // And less often each time.
+    tokio::time::advance(first.unwrap()).await;
+    let (outcome, second) = engine.pass(&key()).await;
+    assert_eq!(outcome, Outcome::Stuck);
+    assert!(second > first, "{first:?} {second:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_left_alone_whatever_else_is_heard() {
+    let (engine, log, events) = telling(Plan::Writes(1), false, &[403, 403]);
+    let (outcome, first) = engine.pass(&key()).await;
+    assert_eq!(outcome, Outcome::Refused);
+    // News of something else: the same write would be refused again.
+    assert_eq!(engine.pass(&key()).await, (Outcome::Delayed, first));
+    tokio::time::advance(first.unwrap()).await;
+    let (outcome, second) = engine.pass(&key()).await;
+    assert_eq!(outcome, Outcome::Refused);
+    assert!(second > first, "{first:?} {second:?}");
+    tokio::time::advance(second.unwrap()).await;
+    assert_eq!(engine.pass(&key()).await, (Outcome::Rest, None));
+    events.end().await.unwrap();
+    // The same refusal is told once.
+    let all = done(&log);
+    let count = |what: &str| all.iter().filter(|it| *it == what).count();
+    assert_eq!((count("PATCH"), count("POST")), (3, 1), "{all:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_another_version_is_tried_at_once_and_backs_off_from_the_start() {
+    let (engine, log) = engine(Plan::Writes(2), false, &[403, 403, 200, 403]);
+    let (_, first) = engine.pass(&key()).await;
+    tokio::time::advance(first.unwrap()).await;
     let (_, second) = engine.pass(&key()).await;
-    assert!(
-        second > first && !first.unwrap().is_zero(),
-        "{first:?} {second:?}"
+    tokio::time::advance(second.unwrap()).await;
+    done(&log);
+    let (outcome, third) = engine.pass(&key()).await;
+    assert_eq!(outcome, Outcome::Refused);
+    assert_eq!(
+        done(&log),
+        [
+            "tries Write(0)",
+            "PATCH",
+            "folds Write(0)",
+            "tries Write(1)",
+            "PATCH",
+            "refused Write(1): no"
+        ]
     );
+    assert!(third < second, "{second:?} {third:?}");
 }
 
 #[tokio::test]
@@ -249,7 +299,7 @@ async fn a_pass_that_goes_on_and_on_lets_others_have_their_turn() {
 }
 
 /// A conflict is no failure: it does not make the next one wait longer.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_refusal_of_the_server_is_waited_out_in_its_own_way() {
     let (engine, _) = engine(Plan::Writes(1), false, &[409, 404, 409, 422, 503, 500]);
     let soon = Some(AFTER_CONFLICT);
@@ -261,6 +311,7 @@ async fn each_refusal_of_the_server_is_waited_out_in_its_own_way() {
         let (outcome, after) = engine.pass(&key()).await;
         assert_eq!(outcome, wanted);
         delays.push(after.unwrap());
+        tokio::time::advance(after.unwrap()).await;
     }
     // Doubled, and shortened by a quarter at most.
     assert!(delays.is_sorted() && delays[0] < delays[2], "{delays:?}");
@@ -283,11 +334,12 @@ async fn d17_what_meets_a_conflict_is_written_and_told_by_the_next_pass() {
 }
 
 /// D18: upstream tells before it writes, and again with each conflict.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn d18_an_event_is_told_once_and_after_the_write_it_speaks_of() {
     let (engine, log, events) = telling(Plan::Tells, false, &[409, 503, 409, 0]);
     for _ in 0..5 {
-        engine.pass(&key()).await;
+        let (_, after) = engine.pass(&key()).await;
+        tokio::time::advance(after.unwrap_or_default()).await;
     }
     events.end().await.unwrap();
     let all = done(&log);
@@ -326,7 +378,7 @@ async fn a_panic_costs_no_other_key_anything_and_the_worker_goes_on() {
     while engine
         .failures()
         .get(&Key::cluster("bad"))
-        .is_none_or(|it| it.failures() < 3)
+        .is_none_or(|it| it.backoff.failures() < 3)
     {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

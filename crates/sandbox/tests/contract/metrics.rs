@@ -1,6 +1,7 @@
 //! What the roles tell of themselves at `/metrics`, after two whole lives.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use serde_json::json;
 use tintype_api::{VolumeSnapshot, VolumeSnapshotContent};
@@ -9,9 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::rig::{PATIENCE, Rig, controller, snapshotter};
 
+/// An address that no other process asks for: all of 127.0.0.0/8 is this machine.
 async fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let listener = TcpListener::bind((Ipv4Addr::new(127, a + 1, b, c), 0)).await;
+    listener.unwrap().local_addr().unwrap().to_string()
 }
 
 async fn scrape(address: &str) -> String {
@@ -116,6 +119,9 @@ async fn the_metrics_of_whole_lives_are_upstreams_letter_for_letter() {
             lines.push(format!("{name}_count{{driver_name=\"csi.tintype.dev\",operation_name=\"{operation}\",operation_status=\"success\",snapshot_type=\"{kind}\"}} 1"));
         }
     }
+    // What upstream does not count: what became of them.
+    lines
+        .push("tintype_outcomes_total{machine=\"snapshot\",reason=\"SnapshotReady\"} 2".to_owned());
     let text = has(&controls, &lines).await;
     let bounds = "0.1 0.25 0.5 1 2.5 5 10 15 30 60 120 300 600 +Inf";
     assert_eq!(buckets(&text, name).join(" "), bounds);

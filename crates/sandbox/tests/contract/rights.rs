@@ -58,6 +58,49 @@ async fn the_smaller_rights_we_ship_are_enough_with_leader_election() {
     rig.stop().await;
 }
 
+/// A controller that may not write is told about where its user looks, and goes on once it may.
+#[tokio::test]
+async fn what_the_server_refuses_is_told_once_and_done_as_soon_as_it_is_allowed() {
+    const WITHHELD: &str = "volumesnapshots/status";
+    let mut rig = Rig::start().await;
+    for document in serde_yaml_ng::Deserializer::from_str(OURS) {
+        let mut object = Value::deserialize(document).unwrap();
+        if let Some(rules) = object["rules"].as_array_mut() {
+            rules.retain(|it| it["resources"][0] != WITHHELD);
+        }
+        apply(&rig, object).await;
+    }
+    let client = rig.client("tintype-snapshot-controller");
+    let next = controller(client, &[]);
+    std::mem::replace(&mut rig.controller, next).stop().await;
+    rig.world.bound_claim("data", &json!({})).await;
+    rig.cut("monday", "data").await;
+    let reason = "SnapshotStatusUpdateFailed";
+    rig.told("default", "monday", &[reason]).await;
+    let refused = || {
+        let log = rig.log.lock().unwrap();
+        log.iter().filter(|(_, _, code)| *code == 403).count()
+    };
+    rig.until("it is refused again and again", || refused() >= 5)
+        .await;
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "withheld"}, "rules": [{"apiGroups": ["snapshot.storage.k8s.io"],
+            "resources": [WITHHELD], "verbs": ["patch"]}]});
+    apply(&rig, role).await;
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding", "metadata": {"name": "withheld"},
+        "subjects": [{"kind": "ServiceAccount", "name": "tintype-snapshot-controller",
+            "namespace": "kube-system"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "withheld"}});
+    apply(&rig, binding).await;
+    rig.ready("monday").await;
+    let reasons = rig.told("default", "monday", &["SnapshotReady"]).await;
+    let told = reasons.iter().filter(|it| *it == reason).count();
+    assert_eq!(told, 1, "{reasons:?}");
+    rig.stop().await;
+}
+
 async fn apply(rig: &Rig, object: Value) {
     let kind = object["kind"].as_str().unwrap().to_lowercase() + "s";
     let group = object["apiVersion"].as_str().unwrap();

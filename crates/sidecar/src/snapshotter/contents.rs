@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tintype_core::content::{self, Memory, Sighting, Step, Waiting};
 use tintype_core::object::{Class, Content, Key};
-use tintype_core::write::Write;
+use tintype_core::write::{Event, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Cache, Machine, Reply, fold_reply};
 
@@ -101,6 +101,10 @@ impl Machine for Contents {
             seen.see(Seen::Present(row));
         }
         seen.now = self.caller.clock.now();
+    }
+
+    fn refusal(&self, _key: &Key, seen: &Sighting, step: Step, why: &str) -> Option<Event> {
+        content::refusal(step, seen, why)
     }
 
     fn delay(&self, seen: &Sighting, _timer: Timer) -> Duration {
