@@ -6,6 +6,7 @@ use std::time::Duration;
 use tintype_core::group::{self, Sighting, Step, Waiting, member};
 use tintype_core::object::{Affinity, Group, GroupContent, Key};
 use tintype_core::pair::{ClassSight, Memory};
+use tintype_core::patience::Stage;
 use tintype_core::retry::Schedule;
 use tintype_core::snapshot::Placement;
 use tintype_core::write::{Event, Kind, Write};
@@ -14,7 +15,7 @@ use tintype_runtime::{Clock, Machine, Reply, fold_reply};
 
 use crate::caches::{BY_SOURCE, Caches};
 use crate::group_caches::GroupCaches;
-use crate::patience::Patience;
+use crate::patience::Remembered;
 
 /// The group machine with everything around it.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(crate) struct Groups {
     caches: Arc<Caches>,
     watched: Arc<GroupCaches>,
     clock: Clock,
-    patience: Patience,
+    patience: Remembered,
 }
 
 impl Groups {
@@ -36,7 +37,7 @@ impl Groups {
             caches,
             watched,
             clock,
-            patience: Patience::new(clock, schedule),
+            patience: Remembered::new(clock, schedule),
         }
     }
 
@@ -96,8 +97,9 @@ impl Groups {
         };
         seen.content = self.watched.content_of(&row);
         let content: Option<Arc<GroupContent>> = seen.content.present().cloned();
-        let waits = !row.meta.deleting && row.bound.is_none() && row.error.is_none();
-        seen.memory = self.patience.recall(key, now, waits && content.is_none());
+        let silent = !row.meta.deleting && row.bound.is_none() && row.error.is_none();
+        let stage = silent.then(|| Stage::of_group(content.as_deref()));
+        seen.memory = self.patience.recall(key, now, stage);
         seen.claims = self.caches.picked(&row, content.as_deref());
         seen.class = self.class_of(&row, seen.driver());
         seen.placement = self.placement(&seen);
@@ -216,7 +218,7 @@ impl Machine for Groups {
             return false;
         }
         tracing::warn!(group = %key, "the API server refused the group content: {why}");
-        self.patience.content_refused(key, &mut seen.memory);
+        seen.memory = self.patience.content_refused(key);
         true
     }
 

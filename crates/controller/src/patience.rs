@@ -1,7 +1,6 @@
-//! Remembers, for a snapshot or a group snapshot, how long what it waits for may still come
-//! unasked, and when a content that was refused is tried again.
+//! Keeps what is remembered of snapshots, or of group snapshots, that say nothing yet.
 //!
-//! Forgets whatever says nothing any more, so it stays small however many snapshots there are.
+//! Forgets whatever says nothing any more, so it stays small however many there are.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,70 +8,44 @@ use std::time::Duration;
 
 use tintype_core::object::Key;
 use tintype_core::pair::Memory;
-use tintype_core::retry::{Backoff, Schedule};
+use tintype_core::patience::{Patience, Stage};
+use tintype_core::retry::Schedule;
 use tintype_core::{Time, Timer};
 use tintype_runtime::Clock;
 
-/// What comes within this, milliseconds, is not waited for in writing: a driver that answers saves
-/// the write of the bound name alone, a claim applied with its snapshot saves a complaint.
-const GRACE: u64 = 1_000;
-
-/// What is remembered of a snapshot while it or its content is young, or that was refused.
-#[derive(Debug, Clone, Copy, Default)]
-struct Remembered {
-    /// When it was first seen waiting, or its content was made.
-    began: Option<Time>,
-    creation_refused: bool,
-    backoff: Backoff,
+/// The memory of one machine.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    clock: Clock,
+    schedule: Schedule,
+    all: Mutex<HashMap<Key, Patience>>,
 }
 
 impl Remembered {
-    /// When the grace ends; zero if there is none.
-    fn grace(&self) -> Time {
-        self.began.map_or(Time(0), |it| it.plus(GRACE))
-    }
-}
-
-/// The memory of one machine.
-#[derive(Debug)]
-pub(crate) struct Patience {
-    clock: Clock,
-    schedule: Schedule,
-    memory: Mutex<HashMap<Key, Remembered>>,
-}
-
-impl Patience {
     /// An empty one; contents that were refused are tried again by `schedule`.
     pub(crate) fn new(clock: Clock, schedule: Schedule) -> Self {
         Self {
             clock,
             schedule,
-            memory: Mutex::default(),
+            all: Mutex::default(),
         }
     }
 
-    /// What a pass is to know; `waits`: nothing was made or said of it yet.
-    pub(crate) fn recall(&self, key: &Key, now: Time, waits: bool) -> Memory {
-        let mut memory = self.lock();
-        if waits {
-            memory
-                .entry(key.clone())
-                .or_default()
-                .began
-                .get_or_insert(now);
-        }
-        let Some(it) = memory.get(key).copied() else {
+    /// What a pass is to know of a snapshot that waits for this, or for nothing.
+    pub(crate) fn recall(&self, key: &Key, now: Time, stage: Option<Stage>) -> Memory {
+        let mut all = self.lock();
+        // Who came when the content was there already does not know how long it has been.
+        let new = stage == Some(Stage::Lacking);
+        let Some(mut it) = all.get(key).copied().or(new.then(Patience::default)) else {
             return Memory::default();
         };
-        let in_grace = now < it.grace();
-        if !waits && !in_grace && !it.creation_refused {
-            memory.remove(key);
+        it.sees(stage, now);
+        if it.is_blank() {
+            all.remove(key);
+        } else {
+            all.insert(key.clone(), it);
         }
-        Memory {
-            in_grace,
-            creation_refused: it.creation_refused,
-            retry_due: it.backoff.due(now),
-        }
+        it.memory(now)
     }
 
     /// It is gone.
@@ -80,43 +53,35 @@ impl Patience {
         self.lock().remove(key);
     }
 
-    /// Its content was made: from here on the driver may answer any moment.
+    /// Its content was made.
     pub(crate) fn content_made(&self, key: &Key) -> Memory {
-        let made = Remembered {
-            began: Some(self.clock.now()),
-            ..Remembered::default()
-        };
-        self.lock().insert(key.clone(), made);
-        Memory {
-            in_grace: true,
-            ..Memory::default()
-        }
+        self.change(key, Patience::content_made)
     }
 
     /// The API server refused its content.
-    pub(crate) fn content_refused(&self, key: &Key, memory: &mut Memory) {
+    pub(crate) fn content_refused(&self, key: &Key) -> Memory {
+        self.change(key, |it, now| {
+            it.content_refused(now, self.schedule, rand::random());
+        })
+    }
+
+    fn change(&self, key: &Key, change: impl FnOnce(&mut Patience, Time)) -> Memory {
+        let now = self.clock.now();
         let mut all = self.lock();
         let it = all.entry(key.clone()).or_default();
-        it.creation_refused = true;
-        it.backoff
-            .failed(self.clock.now(), self.schedule, rand::random());
-        memory.creation_refused = true;
-        memory.retry_due = false;
+        change(it, now);
+        it.memory(now)
     }
 
     /// How long the timer has to go.
     pub(crate) fn delay(&self, key: Option<&Key>, timer: Timer) -> Duration {
         let now = self.clock.now();
-        let memory = self.lock();
-        let millis = match (timer, key.and_then(|it| memory.get(it))) {
-            (Timer::Grace, Some(it)) => it.grace().0.saturating_sub(now.0),
-            (Timer::Retry | Timer::Poll, Some(it)) => it.backoff.remaining(now),
-            (Timer::Grace | Timer::Retry | Timer::Poll, None) => 0,
-        };
-        Duration::from_millis(millis)
+        let all = self.lock();
+        let it = key.and_then(|it| all.get(it));
+        Duration::from_millis(it.map_or(0, |it| it.remaining(timer, now)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Remembered>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Patience>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

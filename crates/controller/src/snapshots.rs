@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tintype_core::object::{ClaimPhase, Content, Group, Key, Snapshot, Volume};
 use tintype_core::pair::ClassSight;
+use tintype_core::patience::Stage;
 use tintype_core::retry::Schedule;
 use tintype_core::snapshot::{self, Placement, Sighting, Step, Waiting};
 use tintype_core::write::{Event, Kind, Write};
@@ -12,14 +13,14 @@ use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Clock, Machine, Reply, Row as _, fold_reply};
 
 use crate::caches::{BY_SOURCE, Caches, DEFAULTS};
-use crate::patience::Patience;
+use crate::patience::Remembered;
 
 /// The snapshot machine with everything around it.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     caches: Arc<Caches>,
     keep_mode: bool,
-    patience: Patience,
+    patience: Remembered,
 }
 
 impl Snapshots {
@@ -32,7 +33,7 @@ impl Snapshots {
         Self {
             caches,
             keep_mode,
-            patience: Patience::new(clock, schedule),
+            patience: Remembered::new(clock, schedule),
         }
     }
 
@@ -107,11 +108,10 @@ impl Machine for Snapshots {
             .map_or(Seen::NotCached, |name| {
                 self.caches.volumes.get(&Key::cluster(name))
             });
-        let waits = row
+        let stage = row
             .as_ref()
-            .is_some_and(|it| !it.meta.deleting && it.bound.is_none() && it.error.is_none())
-            // The content of a member is young until its group says what it is.
-            && content.present().is_none_or(|it| it.member && it.handle().is_none());
+            .filter(|it| !it.meta.deleting && it.bound.is_none() && it.error.is_none())
+            .map(|_| Stage::of(content.present().map(AsRef::as_ref)));
         let driver = volume
             .present()
             .and_then(|it| it.csi.as_ref())
@@ -129,7 +129,7 @@ impl Machine for Snapshots {
             being_restored: !self.caches.claims.group(BY_SOURCE, key).is_empty(),
             fresh: false,
             looked_up: false,
-            memory: self.patience.recall(key, now, waits),
+            memory: self.patience.recall(key, now, stage),
             placement: self.placement(&content, &volume),
             keep_mode: self.keep_mode,
             snapshot,
@@ -207,7 +207,7 @@ impl Machine for Snapshots {
             return false;
         }
         tracing::warn!(snapshot = %key, "the API server refused the content: {why}");
-        self.patience.content_refused(key, &mut seen.memory);
+        seen.memory = self.patience.content_refused(key);
         true
     }
 

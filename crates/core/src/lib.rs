@@ -9,9 +9,42 @@
 //! The shell (`tintype-runtime`) observes, applies and folds; everything between is here.
 //! [`snapshot`] is the cluster side, [`content`] the driver side of one snapshot;
 //! [`group`] and [`group_content`] are those of a group of them, and [`pair`] is
-//! what both sorts share. [`guard`] keeps the claim a snapshot is cut from,
-//! [`orphan`] looks after contents whose snapshot is not there, [`mark`] labels what is invalid, [`stored`]
-//! moves objects between versions; [`claim`] makes volumes and [`volume`] removes them.
+//! what both sorts share; [`patience`] says how long they wait in silence. [`guard`] keeps the
+//! claim a snapshot is cut from, [`orphan`] looks after contents whose snapshot is not there,
+//! [`mark`] labels what is invalid, [`stored`] moves objects between versions; [`claim`] makes
+//! volumes and [`volume`] removes them.
+//!
+//! # The life of a snapshot
+//!
+//! Where nothing goes wrong, each line is one request to the API server and nothing is read.
+//! Whoever crashes between two lines, or hears no answer, looks again and goes on.
+//!
+//! | machine | step | so that |
+//! |---|---|---|
+//! | `snapshot` | [`Protect`](snapshot::Step::Protect) | it stays until its content is gone; a default class is named in the same write |
+//! | `snapshot` | [`ProtectClaim`](snapshot::Step::ProtectClaim) | the claim stays while it is cut; snapshots of one claim share this |
+//! | `snapshot` | [`CreateContent`](snapshot::Step::CreateContent) | the sidecar hears of it; from here on the name is taken for good |
+//! | `content` | [`MarkCreating`](content::Step::MarkCreating) | a crash during the call is not taken for its not having been made |
+//! | `content` | [`CreateOnStorage`](content::Step::CreateOnStorage), no request | the driver cuts; asked again with the same name until it is certain, and ready |
+//! | `content` | [`RecordStatus`](content::Step::RecordStatus) | the handle is known |
+//! | `content` | [`ClearMark`](content::Step::ClearMark) | it may be deleted again |
+//! | `snapshot` | [`Publish`](snapshot::Step::Publish), and an event | its user sees that it is bound and ready |
+//! | `guard` | [`Release`](guard::Step::Release) | the claim may go |
+//!
+//! And its end, with deletion policy `Delete`; with `Retain` only the first and the last:
+//!
+//! | machine | step | so that |
+//! |---|---|---|
+//! | `snapshot` | [`AskContentDeletion`](snapshot::Step::AskContentDeletion) | the sidecar may believe in the deletion: nobody did it by mistake |
+//! | `snapshot` | [`DeleteContent`](snapshot::Step::DeleteContent) | the content goes once nothing holds it |
+//! | `content` | [`DeleteOnStorage`](content::Step::DeleteOnStorage), no request | the data goes |
+//! | `content` | [`Release`](content::Step::Release) | the content goes, after the data |
+//! | `snapshot` | [`Release`](snapshot::Step::Release) | the snapshot goes, after its content |
+//!
+//! What can go wrong is said once, in the status and an event:
+//! [`snapshot::Complaint`] what a person has to put right, [`content::Outcome`] what a call may come
+//! to, [`snapshot::refusal`] what the API server will not have.
+//! All other steps repair what crashes, lost answers, stale caches and people leave behind.
 //!
 //! **Invariant:** nothing here waits, logs, reads a clock or can fail.
 
@@ -31,6 +64,7 @@ pub mod mark;
 pub mod object;
 pub mod orphan;
 pub mod pair;
+pub mod patience;
 pub mod retry;
 pub mod secret;
 pub mod snapshot;

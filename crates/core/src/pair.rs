@@ -24,8 +24,7 @@ pub enum ClassSight {
 /// What the process remembers about one snapshot between passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Memory {
-    /// It was first seen, or its content made, a moment ago: what it waits for may come before
-    /// anything is written.
+    /// What it waits for may come before anything is written: see [`patience`](crate::patience).
     pub in_grace: bool,
     /// The API server refused to take the content.
     pub creation_refused: bool,

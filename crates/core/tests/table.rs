@@ -151,12 +151,60 @@ mod tests {
         assert_eq!(next(&seen), Verdict::Wait(Timer::Grace, Waiting::ForDriver));
         seen.memory.in_grace = false;
         assert_eq!(next(&seen), Verdict::Do(Step::Publish));
-        let write = write(Step::Publish, &seen);
-        assert_eq!(reason(&write), "CreatingSnapshot");
+        let told = write(Step::Publish, &seen);
+        assert_eq!(reason(&told), "CreatingSnapshot");
         assert_eq!(
-            body(&write)["status"],
+            body(&told)["status"],
             json!({"boundVolumeSnapshotContentName": CONTENT, "readyToUse": false})
         );
+    }
+
+    #[test]
+    fn a_snapshot_that_waits_says_for_whom() {
+        let mut seen = world();
+        let mut words = |it| {
+            seen.content = it;
+            write(Step::Publish, &seen).event.unwrap().message
+        };
+        let queued = words(content(json!({})));
+        assert!(
+            queued.contains("the csi-snapshotter of CSI driver csi.example to begin"),
+            "{queued}"
+        );
+        let mark = "snapshot.storage.kubernetes.io/volumesnapshot-being-created";
+        let begun = words(content(json!({"metadata": {"annotations": {mark: "yes"}}})));
+        assert!(
+            begun.contains("Waiting for CSI driver csi.example to create"),
+            "{begun}"
+        );
+    }
+
+    #[test]
+    fn each_write_that_is_refused_is_told_in_upstreams_word() {
+        let mut seen = world();
+        seen.content = content(json!({}));
+        for (step, reason) in [
+            (Step::Protect, "SnapshotFinalizerError"),
+            (Step::ProtectClaim, "SnapshotContentCreationFailed"),
+            (Step::BindContent, "SnapshotBindFailed"),
+            (Step::Publish, "SnapshotStatusUpdateFailed"),
+            (
+                Step::Complain(Complaint::ClassMissing),
+                "SnapshotStatusUpdateFailed",
+            ),
+            (Step::DeleteContent, "SnapshotContentObjectDeleteError"),
+            (Step::Release, "SnapshotFinalizerError"),
+        ] {
+            let event = snapshot::refusal(step, &seen, "not today").unwrap();
+            assert!(event.warning && event.message.contains("not today"));
+            assert_eq!(event.reason.as_str(), reason, "{step:?}");
+        }
+        assert_eq!(snapshot::refusal(Step::LookUpContent, &seen, ""), None);
+        // A refusal of the content is a fact: its complaint tells it.
+        assert_eq!(snapshot::refusal(Step::CreateContent, &seen, ""), None);
+        let row = seen.snapshot.present().unwrap();
+        let event = snapshot::claim_refusal(&row.meta, "data", "not today");
+        assert_eq!(event.reason.as_str(), "ErrorPVCFinalizer");
     }
 
     #[test]

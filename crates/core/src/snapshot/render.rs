@@ -8,8 +8,9 @@ use tintype_api::{Reason, keys, names};
 use super::facts::Sighting;
 use super::{Complaint, Step};
 use crate::guard;
-use crate::object::{Class, Content, Group, Key, Snapshot};
+use crate::object::{Class, Content, ContentSource, Group, Key, Snapshot};
 use crate::pair::{self, Reached};
+use crate::patience::Stage;
 use crate::secret::{self, Secret};
 use crate::write::{Event, Kind, Part, Verb, Write};
 use crate::{DeletionPolicy, Stamp};
@@ -231,12 +232,12 @@ fn publish(seen: &Sighting, snapshot: &Snapshot, content: &Content) -> Write {
         body.insert("error".to_owned(), error);
     }
     let mut write = patch(snapshot, Part::Status, json!({ "status": body }));
-    write.event = told(snapshot, ready, cut_at.is_some());
+    write.event = told(snapshot, content, ready, cut_at.is_some());
     write
 }
 
 /// One event for the furthest thing reached: created and ready together make one `SnapshotReady`.
-fn told(snapshot: &Snapshot, ready: bool, cut: bool) -> Option<Event> {
+fn told(snapshot: &Snapshot, content: &Content, ready: bool, cut: bool) -> Option<Event> {
     let key = &snapshot.meta.key;
     let ready = (snapshot.ready == Some(true), ready);
     let (reason, message) = match Reached::of(ready, cut, snapshot.bound.is_some())? {
@@ -248,13 +249,25 @@ fn told(snapshot: &Snapshot, ready: bool, cut: bool) -> Option<Event> {
             Reason::SnapshotCreated,
             format!("Snapshot {key} is cut; the driver is still making it ready to use."),
         ),
-        Reached::Bound => (
-            Reason::CreatingSnapshot,
-            format!("Waiting for the CSI driver to create snapshot {key}."),
-        ),
+        Reached::Bound => (Reason::CreatingSnapshot, awaited(snapshot, content)),
     };
     let about = &snapshot.meta;
     Some(Event::normal(Kind::Snapshot, about, reason, message))
+}
+
+/// Who has the next word on a snapshot that is bound and no more.
+fn awaited(snapshot: &Snapshot, content: &Content) -> String {
+    let (key, driver) = (&snapshot.meta.key, &content.driver);
+    match Stage::of(Some(content)) {
+        Stage::Queued => format!(
+            "Waiting for the csi-snapshotter of CSI driver {driver} to begin with snapshot {key}; if it never does, see whether it runs."
+        ),
+        Stage::Begun if matches!(content.source, ContentSource::Snapshot(_)) => format!(
+            "Waiting for the csi-snapshotter of CSI driver {driver} to say how snapshot {key} is; if it never does, see whether it runs."
+        ),
+        Stage::Begun => format!("Waiting for CSI driver {driver} to create snapshot {key}."),
+        Stage::Lacking => format!("Waiting for the group of snapshot {key} to be cut."),
+    }
 }
 
 fn complain(complaint: Complaint, seen: &Sighting, snapshot: &Snapshot, now: Stamp) -> Write {
