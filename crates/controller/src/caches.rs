@@ -21,6 +21,9 @@ pub(crate) const BY_VOLUME: usize = 1;
 pub(crate) const DEFAULTS: usize = 0;
 /// Index of [`Caches::snapshots`]: by the group snapshot they belong to.
 pub(crate) const MEMBERS: usize = 2;
+/// Index of [`Caches::snapshots`]: by source claim, those that are not ready, or are to go. Those
+/// that are settled cost the others of their claim nothing (D16).
+pub(crate) const OPEN_OF_CLAIM: usize = 3;
 /// Index of [`Caches::claims`]: by namespace.
 pub(crate) const CLAIMS_IN: usize = 2;
 /// Index of [`Caches::volumes`]: by driver and CSI id.
@@ -54,7 +57,12 @@ pub(crate) struct Queues {
 impl Caches {
     pub(crate) fn new(distributed: bool, groups: bool) -> Arc<Self> {
         Arc::new(Self {
-            snapshots: Cache::new(vec![Snapshot::claim_key, unsettled, Snapshot::group_key]),
+            snapshots: Cache::new(vec![
+                Snapshot::claim_key,
+                unsettled,
+                Snapshot::group_key,
+                open_of_claim,
+            ]),
             contents: Cache::new(vec![group_handle]),
             classes: Cache::new(vec![default_of]),
             claims: Cache::new(vec![filled_from, volume_of, claim_namespace]),
@@ -204,10 +212,8 @@ impl Caches {
 
     /// Those of this claim that are not ready, or are to go.
     fn wake_waiting(&self, claim: &Key, queue: &Queue) {
-        for snapshot in self.snapshots.group(BY_CLAIM, claim) {
-            if snapshot.ready != Some(true) || snapshot.meta.deleting {
-                queue.add(snapshot.meta.key.clone());
-            }
+        for snapshot in self.snapshots.group(OPEN_OF_CLAIM, claim) {
+            queue.add(snapshot.meta.key.clone());
         }
     }
 
@@ -221,6 +227,11 @@ impl Caches {
 /// Not ready and not bound: a class, a claim or a volume may be what it lacks.
 fn unsettled(snapshot: &Snapshot) -> Option<Key> {
     (snapshot.ready != Some(true) && snapshot.bound.is_none()).then(|| Key::cluster(""))
+}
+
+fn open_of_claim(snapshot: &Snapshot) -> Option<Key> {
+    let open = snapshot.ready != Some(true) || snapshot.meta.deleting;
+    snapshot.claim_key().filter(|_| open)
 }
 
 fn default_of(class: &Class) -> Option<Key> {
@@ -257,4 +268,55 @@ fn claim_namespace(row: &ClaimRow) -> Option<Key> {
 
 fn volume_of(row: &ClaimRow) -> Option<Key> {
     row.claim.volume.as_deref().map(Key::cluster)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tintype_runtime::Row as _;
+
+    use super::*;
+
+    fn snapshot(name: &str, ready: bool) -> Snapshot {
+        let object = json!({
+            "metadata": {"namespace": "ns", "name": name, "uid": name,
+                "resourceVersion": if ready { "2" } else { "1" }},
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+            "status": {"readyToUse": ready},
+        });
+        Snapshot::read_reply(object).unwrap()
+    }
+
+    fn claim(version: &str) -> ClaimRow {
+        let metadata =
+            json!({"namespace": "ns", "name": "data", "uid": "p", "resourceVersion": version});
+        let object = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": metadata, "spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}});
+        ClaimRow::read_reply(object).unwrap()
+    }
+
+    /// D16: upstream goes through all snapshots of the namespace for each one of them.
+    #[test]
+    fn d16_settled_snapshots_of_a_claim_cost_the_others_nothing() {
+        let caches = Caches::new(false, false);
+        caches.claims.offer(claim("1"));
+        for at in 0..1_000 {
+            caches.snapshots.offer(snapshot(&format!("old-{at}"), true));
+        }
+        for name in ["new-1", "new-2"] {
+            caches.snapshots.offer(snapshot(name, false));
+        }
+        let key = Key::namespaced("ns", "data");
+        // What the guard of the claim looks through.
+        assert_eq!(caches.snapshots.group(OPEN_OF_CLAIM, &key).len(), 2);
+        let queues = Queues::default();
+        caches.wake(&queues);
+        caches.claims.offer(claim("2"));
+        assert_eq!((queues.snapshots.len(), queues.claims.len()), (2, 1));
+        // One more is ready: only it, and the claim it held, are looked at.
+        let queues = Queues::default();
+        caches.wake(&queues);
+        caches.snapshots.offer(snapshot("new-1", true));
+        assert_eq!((queues.snapshots.len(), queues.claims.len()), (1, 1));
+    }
 }

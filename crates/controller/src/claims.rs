@@ -6,11 +6,11 @@ use std::time::Duration;
 use tintype_api::keys;
 use tintype_core::guard::{self, Sighting, Step, Waiting};
 use tintype_core::object::Key;
-use tintype_core::write::{Kind, Write};
-use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
+use tintype_core::write::{Event, Kind, Write};
+use tintype_core::{Seen, Stamp, Time, Timer, Verdict, snapshot};
 use tintype_runtime::{Machine, Reply, Row as _, fold_reply};
 
-use crate::caches::{BY_CLAIM, Caches};
+use crate::caches::{BY_CLAIM, Caches, OPEN_OF_CLAIM};
 use crate::group_caches::GroupCaches;
 
 /// The guard of source claims.
@@ -49,7 +49,7 @@ impl Machine for Claims {
         let held = self
             .caches
             .snapshots
-            .group(BY_CLAIM, key)
+            .group(OPEN_OF_CLAIM, key)
             .iter()
             .any(|snapshot| {
                 let content = snapshot.content_name().map_or(Seen::Absent, |name| {
@@ -87,6 +87,12 @@ impl Machine for Claims {
     }
 
     async fn call(&self, _key: &Key, _step: Step, _seen: &mut Sighting) {}
+
+    fn refusal(&self, key: &Key, _seen: &Sighting, _step: Step, why: &str) -> Option<Event> {
+        let of_claim = self.caches.snapshots.group(BY_CLAIM, key);
+        let first = of_claim.iter().min_by_key(|it| &it.meta.key.name)?;
+        Some(snapshot::claim_refusal(&first.meta, &key.name, why))
+    }
 
     fn delay(&self, _seen: &Sighting, _timer: Timer) -> Duration {
         Duration::ZERO

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -21,7 +22,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     /// How long anything may take before the test fails.
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const PATIENCE: Duration = Duration::from_secs(90);
 
     type Lease = Arc<Mutex<Option<Value>>>;
 
@@ -120,6 +121,13 @@ mod tests {
         answer
     }
 
+    /// An address that no other process asks for: all of 127.0.0.0/8 is this machine.
+    async fn free_address() -> String {
+        let [_, a, b, c] = std::process::id().to_be_bytes();
+        let listener = TcpListener::bind((Ipv4Addr::new(127, a + 1, b, c), 0)).await;
+        listener.unwrap().local_addr().unwrap().to_string()
+    }
+
     async fn until(holds: impl AsyncFn() -> bool) {
         let waiting = async {
             while !holds().await {
@@ -132,9 +140,7 @@ mod tests {
     #[tokio::test]
     async fn the_sidecar_leads_and_tells_of_its_calls_as_upstream_does() {
         let (beside, lease) = (Beside::start(), Lease::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let address = free_address().await;
         let endpoint = format!("--http-endpoint={address}");
         let args = beside.args(&[
             "--leader-election",
@@ -186,9 +192,7 @@ mod tests {
             "metadata": {"resourceVersion": "1"},
             "spec": {"holderIdentity": "other", "leaseDurationSeconds": 3600},
         }));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let address = free_address().await;
         let endpoint = format!("--http-endpoint={address}");
         let args = beside.args(&[
             "--leader-election",
