@@ -39,6 +39,11 @@ const QUEUE: &str = "csi-snapshotter-content";
 /// The same of group contents.
 const GROUP_QUEUE: &str = "csi-snapshotter-groupsnapshotcontent";
 
+/// The longest name a driver has to take (CSI, size limits).
+const NAME_BYTES: usize = 128;
+/// A uid with its dashes.
+const UID_BYTES: usize = 36;
+
 /// Runs the sidecar until `shutdown`, or until the driver or the lease is lost.
 pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> anyhow::Result<()> {
     check(&args)?;
@@ -202,16 +207,30 @@ fn check(args: &Args) -> anyhow::Result<()> {
         );
     }
     let groups = Gates::merged(args.feature_gates.clone()).enabled(VOLUME_GROUP_SNAPSHOT);
-    for (flag, prefix, used) in [
-        ("--snapshot-name-prefix", &args.snapshot_name_prefix, true),
+    for (flag, prefix, length, used) in [
+        (
+            "--snapshot-name-prefix",
+            &args.snapshot_name_prefix,
+            args.snapshot_name_uuid_length,
+            true,
+        ),
         (
             "--groupsnapshot-name-prefix",
             &args.groupsnapshot_name_prefix,
+            args.groupsnapshot_name_uuid_length,
             groups,
         ),
     ] {
         if prefix.is_empty() && used {
             bail!("{flag} is empty; leave the flag out, or give it a word");
+        }
+        // A dash and the uid follow.
+        let most = NAME_BYTES - 1 - usize::try_from(length).unwrap_or(UID_BYTES);
+        if prefix.len() > most && used {
+            bail!(
+                "{flag} has {} bytes, and names on storage may have {NAME_BYTES}; give it {most} at most",
+                prefix.len()
+            );
         }
     }
     Ok(())
@@ -253,6 +272,15 @@ mod tests {
             group.starts_with("--groupsnapshot-name-prefix is empty"),
             "{group}"
         );
+        let long = "x".repeat(92);
+        let prefix = refused(&[&format!("--snapshot-name-prefix={long}")]);
+        assert!(prefix.ends_with("give it 91 at most"), "{prefix}");
+        let short = [
+            "csi-snapshotter",
+            "--snapshot-name-uuid-length=8",
+            &format!("--snapshot-name-prefix={long}"),
+        ];
+        assert!(check(&Args::parse_from(short)).is_ok());
         let off = Args::parse_from([
             "csi-snapshotter",
             "--groupsnapshot-name-prefix=",

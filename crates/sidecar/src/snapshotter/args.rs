@@ -103,6 +103,17 @@ mod tests {
     }
 
     #[test]
+    fn names_are_no_longer_than_uids_are() {
+        for length in ["-1", "0", "32"] {
+            parsed(&[&format!("--snapshot-name-uuid-length={length}")]).unwrap();
+        }
+        for length in ["-2", "33"] {
+            let error = parsed(&[&format!("--snapshot-name-uuid-length={length}")]).unwrap_err();
+            assert!(error.contains("is not in -1..=32"), "{error}");
+        }
+    }
+
+    #[test]
     fn labels_of_the_lease_are_read_as_upstream_reads_them() {
         let args = parsed(&["--leader-election-labels=a:b,c.d/e:f"]).unwrap();
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
