@@ -36,7 +36,7 @@ pub struct MemberInfo {
     pub creation_time: Option<i64>,
     /// `readyToUse`.
     pub ready: Option<bool>,
-    /// `restoreSize`, bytes.
+    /// `restoreSize`, bytes; one below zero, which says nothing, is left out.
     pub restore_size: Option<i64>,
 }
 
@@ -47,7 +47,7 @@ impl MemberInfo {
             handle: info.snapshot_handle.as_deref().unwrap_or_default().into(),
             creation_time: info.creation_time,
             ready: info.ready_to_use,
-            restore_size: info.restore_size,
+            restore_size: info.restore_size.filter(|it| *it >= 0),
         }
     }
 }

@@ -100,7 +100,7 @@ fn set(document: &mut Value, path: &[String], value: Value) {
 }
 
 /// The document, in one case of four with one or two fields replaced.
-fn spoiled(document: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+pub(crate) fn spoiled(document: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     let changes = prop_oneof![
         3 => Just(Vec::new()),
         1 => vec((any::<Index>(), odd()), 1..3),
@@ -117,34 +117,37 @@ fn spoiled(document: impl Strategy<Value = Value>) -> impl Strategy<Value = Valu
 }
 
 /// A value, or no field.
-fn maybe(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+pub(crate) fn maybe(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     prop_oneof![1 => Just(Value::Null), 2 => value]
 }
 
 /// No field, mostly.
-fn rarely(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+pub(crate) fn rarely(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     prop_oneof![4 => Just(Value::Null), 1 => value]
 }
 
 /// This, mostly; else one of those.
-fn mostly(text: &'static str, others: &'static [&'static str]) -> impl Strategy<Value = Value> {
+pub(crate) fn mostly(
+    text: &'static str,
+    others: &'static [&'static str],
+) -> impl Strategy<Value = Value> {
     prop_oneof![5 => Just(Value::from(text)), 1 => one_of(others)]
 }
 
-fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = Value> {
+pub(crate) fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = Value> {
     select(texts).prop_map(Value::from)
 }
 
 /// Any of these, in order.
-fn some_of(texts: &'static [&'static str]) -> impl Strategy<Value = Value> {
+pub(crate) fn some_of(texts: &'static [&'static str]) -> impl Strategy<Value = Value> {
     subsequence(texts, 0..=texts.len()).prop_map(|it| json!(it))
 }
 
-fn deletion() -> impl Strategy<Value = Value> {
+pub(crate) fn deletion() -> impl Strategy<Value = Value> {
     rarely(Just(json!("2026-01-01T00:00:00Z")))
 }
 
-fn error() -> impl Strategy<Value = Value> {
+pub(crate) fn error() -> impl Strategy<Value = Value> {
     maybe(prop_oneof![
         Just(json!({})),
         Just(json!({"message": "no"})),
@@ -153,7 +156,7 @@ fn error() -> impl Strategy<Value = Value> {
 }
 
 /// Fields that are null are left out, as a server leaves them out.
-fn clean(value: Value) -> Value {
+pub(crate) fn clean(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .into_iter()

@@ -11,6 +11,12 @@ mod contents;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod group_contents;
+#[cfg(test)]
+mod group_documents;
+#[cfg(test)]
+mod groups;
+#[cfg(test)]
 #[expect(
     dead_code,
     reason = "shared with the worlds, where people edit objects too"
