@@ -222,6 +222,10 @@ impl Memory {
             | Outcome::Deleted
             | Outcome::DeleteFailed => {}
         }
+        // To delete is another operation: that making it failed says nothing of how often to try.
+        if (self.outcome == Outcome::DeleteFailed) != (outcome == Outcome::DeleteFailed) {
+            self.backoff = Backoff::default();
+        }
         let schedule = if failure.busy {
             schedule.patient()
         } else {

@@ -220,3 +220,26 @@ fn storage_is_deleted_only_when_the_snapshot_asked_for_it() {
         ),
     ]);
 }
+
+#[test]
+fn making_and_deleting_back_off_each_on_its_own() {
+    let schedule = crate::retry::Schedule {
+        start: 1_000,
+        max: 300_000,
+    };
+    let mut memory = Memory::default();
+    let mut fail = |outcome| {
+        let failure = CallFailure {
+            what: "Failed".into(),
+            code: "Internal".into(),
+            message: "no".into(),
+            busy: false,
+        };
+        memory.folded_failure(outcome, failure, crate::Time(0), schedule, 0);
+        memory.backoff.remaining(crate::Time(0))
+    };
+    let delays = [Outcome::Uncertain, Outcome::Refused, Outcome::Refused].map(&mut fail);
+    assert_eq!(delays, [1_000, 2_000, 4_000]);
+    let delays = [Outcome::DeleteFailed, Outcome::DeleteFailed].map(&mut fail);
+    assert_eq!(delays, [1_000, 2_000]);
+}
