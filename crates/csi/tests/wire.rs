@@ -20,7 +20,7 @@ mod tests {
     use tonic::service::Routes;
     use tonic::{Code, Request, Response, Status};
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const PATIENCE: Duration = Duration::from_secs(90);
 
     /// Answers as the name of the request says.
     #[derive(Debug, Default)]

@@ -1,8 +1,6 @@
 //! A driver that refuses, is slow, late, times out both ways, restarts and forgets: every snapshot
 //! comes to its end, none is cut twice, none is left behind.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -11,7 +9,7 @@ use tintype_csi::v1;
 use tokio::sync::watch;
 
 use crate::proxy::{DEADLINE_EXCEEDED, FAILED_PRECONDITION, Fault, INTERNAL, Proxy};
-use crate::rig::{Rig, snapshotter};
+use crate::rig::{PATIENCE, Rig, snapshotter};
 
 const CREATE: &str = "CreateSnapshot";
 const DELETE: &str = "DeleteSnapshot";
@@ -331,7 +329,7 @@ async fn a_snapshot_the_driver_forgot_is_not_cut_again_and_can_be_deleted() {
     rig.ready("monday").await;
     let handle = rig.world.stored().await.1.remove(0);
     let address = tintype_csi::Address::at(rig.world.cluster.options().data_dir.socket()).unwrap();
-    let driver = tintype_csi::Client::connect(&address, Duration::from_secs(60))
+    let driver = tintype_csi::Client::connect(&address, PATIENCE)
         .await
         .unwrap();
     let gone = v1::DeleteSnapshotRequest {

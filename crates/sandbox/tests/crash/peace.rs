@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Longer than any retry after a start takes, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the API and the driver tell.

@@ -15,7 +15,7 @@ use tintype_csi::{Address, Client, v1::ListSnapshotsRequest};
 
 use crate::process::Up;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 const SNAPSHOTS: usize = 40;
 /// Some are ready by then, some under way, some only written down.
 const KILLED_AFTER: usize = 8;
