@@ -100,7 +100,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     log.timed("tidy", "cargo xtask tidy", |_| tidy::run())?;
     log.tests(if nextest() { NEXTEST } else { TEST })?;
     log.tests(DOCTEST)?;
-    log.timed("mutants", "cargo xtask mutants", |_| mutants::run(None))?;
+    log.timed("mutants", "cargo xtask mutants", |_| {
+        mutants::run(None, false)
+    })?;
     log.cargo(DOC)?;
     log.cargo(DEMO)?;
     log.print();

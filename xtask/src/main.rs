@@ -59,6 +59,9 @@ enum Chore {
     Mutants {
         /// Only those whose file name contains this.
         only: Option<String>,
+        /// Find out anew which test sees each, and note it in the patch: it is asked first then.
+        #[arg(long)]
+        note: bool,
     },
 }
 
@@ -69,7 +72,7 @@ fn main() -> ExitCode {
         Chore::Ci => ci::run(),
         Chore::Tidy => tidy::run(),
         Chore::Codegen { check } => codegen::run(check),
-        Chore::Mutants { only } => mutants::run(only.as_deref()),
+        Chore::Mutants { only, note } => mutants::run(only.as_deref(), note),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

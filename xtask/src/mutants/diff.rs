@@ -10,6 +10,8 @@ use anyhow::{Context as _, ensure};
 pub(super) struct Patch {
     /// What is wrong with it, from the first line.
     pub(super) name: String,
+    /// The test that is known to see it, and is asked first: the line "# seen by: TEST".
+    pub(super) seen_by: Option<String>,
     /// The file it changes, from the crate's root.
     pub(super) file: String,
     hunks: Vec<Hunk>,
@@ -21,6 +23,9 @@ struct Hunk {
     after: Vec<String>,
 }
 
+/// What the line begins with that says which test sees the fault.
+const SEEN_BY: &str = "# seen by: ";
+
 impl Patch {
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         let name = text
@@ -28,6 +33,10 @@ impl Patch {
             .next()
             .and_then(|line| line.strip_prefix("# "))
             .context("the first line must be \"# \" and the fault's name")?;
+        let seen_by = text
+            .lines()
+            .find_map(|line| line.strip_prefix(SEEN_BY))
+            .map(|test| test.trim().to_owned());
         let file = text
             .lines()
             .find_map(|line| line.strip_prefix("+++ b/"))
@@ -53,9 +62,21 @@ impl Patch {
         ensure!(!hunks.is_empty(), "no hunk");
         Ok(Self {
             name: name.trim().to_owned(),
+            seen_by,
             file: file.trim().to_owned(),
             hunks,
         })
+    }
+
+    /// The patch's text with a line that says which test sees the fault, in place of one there was.
+    pub(super) fn noted(text: &str, test: &str) -> String {
+        let mut lines: Vec<_> = text
+            .lines()
+            .filter(|line| !line.starts_with(SEEN_BY))
+            .collect();
+        let note = format!("{SEEN_BY}{test}");
+        lines.insert(lines.len().min(1), &note);
+        lines.join("\n") + "\n"
     }
 
     /// The text with all hunks applied.
@@ -108,6 +129,17 @@ mod tests {
         assert!(patch.apply("fn g() {}\n").is_err());
         let twice = "fn f() {\n    no\n}\n".repeat(2);
         assert!(patch.apply(&twice).is_err());
+    }
+
+    #[test]
+    fn says_who_sees_it() {
+        assert_eq!(Patch::parse(PATCH).unwrap().seen_by, None);
+        let noted = Patch::noted(&Patch::noted(PATCH, "tests::old"), "tests::a_fault");
+        assert_eq!(noted.matches("seen by").count(), 1);
+        let patch = Patch::parse(&noted).unwrap();
+        assert_eq!(patch.seen_by.as_deref(), Some("tests::a_fault"));
+        assert_eq!(patch.name, "says yes");
+        assert!(patch.apply("//\nfn f() {\n    no\n}\n").is_ok());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::hash::{Hash, Hasher};
 use tintype_core::Seen;
 use tintype_core::claim::{Complaint, Outcome, Turn};
 
-use super::explore::{Visited, explore};
+use super::explore;
 
 /// What one exploration is about; the same in all its states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,30 +242,8 @@ const PLAIN: Setup = Setup {
     crashes: 1,
 };
 
-/// More states than any of these worlds has.
-const MOST: usize = 5_000_000;
-
 fn holds(name: &str, setup: Setup) {
-    let most = super::tests::bound();
-    match explore(World::new(setup), &moves::all(setup), most.unwrap_or(MOST)) {
-        Ok(Visited {
-            states,
-            depth,
-            took,
-            cut_short,
-        }) => {
-            println!("{name}: {states} states, {depth} moves deep, {took:.1?}");
-            assert!(!cut_short || most.is_some(), "{name}: more than {MOST}");
-        }
-        Err(found) => {
-            println!("finding: {} · {}", found.law, found.moves.len());
-            for step in found.moves.iter().chain(&found.alone) {
-                println!("  {step:?}");
-            }
-            println!("{}", found.state);
-            panic!("{name}: {}", found.law);
-        }
-    }
+    explore::holds(name, World::new(setup), &moves::all(setup));
 }
 
 #[test]

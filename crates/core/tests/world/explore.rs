@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Debug;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A state, the moves that lead out of it, and the laws.
@@ -44,6 +45,63 @@ pub(crate) struct Finding<M> {
     /// What happened then, left alone.
     pub(crate) alone: Vec<M>,
     pub(crate) state: String,
+}
+
+/// More states than any of these worlds has.
+pub(crate) const MOST: usize = 5_000_000;
+
+/// States per world, if less than all are to be visited: how mutants are tried quickly.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo xtask mutants says it to a test program, which has no arguments of its own"
+)]
+pub(crate) fn bound() -> Option<usize> {
+    let text = std::env::var("TINTYPE_WORLD_STATES").ok()?;
+    Some(text.parse().expect("TINTYPE_WORLD_STATES is a number"))
+}
+
+/// Explores a world, prints what was found, and fails if that is a broken law.
+pub(crate) fn holds<W: World>(name: &str, start: W, moves: &[W::Move]) {
+    let most = bound();
+    match explore(start, moves, most.unwrap_or(MOST)) {
+        Ok(Visited {
+            states,
+            depth,
+            took,
+            cut_short,
+        }) => {
+            println!("{name}: {states} states, {depth} moves deep, {took:.1?}");
+            assert!(
+                !cut_short || most.is_some(),
+                "{name}: more than {MOST} states"
+            );
+        }
+        Err(found) => {
+            tell(&found);
+            panic!("{name}: {}", found.law);
+        }
+    }
+}
+
+/// The one line from which `cargo xtask mutants` learns who saw what, and the way there.
+pub(crate) fn finding<M: Debug>(law: &str, moves: &[M]) {
+    let test = thread::current();
+    let test = test.name().unwrap_or("?");
+    let way: Vec<_> = moves.iter().map(|it| format!("{it:?}")).collect();
+    println!(
+        "finding: {test} · {law} · {} · {}",
+        way.len(),
+        way.join("; ")
+    );
+}
+
+/// The law and the way there.
+pub(crate) fn tell<M: Debug>(found: &Finding<M>) {
+    finding(found.law, &found.moves);
+    for step in &found.alone {
+        println!("  (left alone) {step:?}");
+    }
+    println!("{}", found.state);
 }
 
 /// Visits everything, up to `most` states.

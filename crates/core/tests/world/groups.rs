@@ -14,6 +14,7 @@ use tintype_core::object::GroupContent;
 use tintype_core::write::Kind;
 
 use super::dice::Dice;
+use super::explore::finding;
 use cluster::{Cluster, Move, Request, protected};
 use storage::How;
 
@@ -220,7 +221,7 @@ impl Walk {
 
     fn hold(&self, law: Option<&str>) {
         let Some(law) = law else { return };
-        println!("finding: {law} · {}", self.moves.len());
+        finding(law, &self.moves);
         panic!("{law}: seed {}, moves {:?}", self.seed, self.moves);
     }
 

@@ -134,12 +134,9 @@ impl Lockstep {
 
     /// Plays the move in both worlds and compares them; false if it is not possible in one of them.
     pub(crate) fn play(&mut self, step: Move) -> bool {
-        let Some(next) = self.world.happens(step) else {
+        let Some(next) = self.world.play(step) else {
             return false;
         };
-        if next == self.world {
-            return false;
-        }
         match step {
             Move::UserCreates(name) => self.user_creates(name, &next),
             Move::UserDeletes(name) => self.delete(Kind::Snapshot, NAMES[name]),
@@ -195,6 +192,11 @@ impl Lockstep {
         self.world = next;
         self.compare();
         true
+    }
+
+    /// The law that is broken here, whatever happens next.
+    pub(crate) fn broken(&self) -> Option<&'static str> {
+        self.world.broken()
     }
 
     /// Nobody interferes any more: plays on until rest, and says what is wrong there.

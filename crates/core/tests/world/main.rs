@@ -29,6 +29,8 @@ mod pairs;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod shrink;
+#[cfg(test)]
 mod sidecar;
 #[cfg(test)]
 mod sight;

@@ -2,10 +2,10 @@
 
 use tintype_core::DeletionPolicy;
 
-use super::explore::{Visited, explore};
+use super::explore::{MOST, Visited, bound, explore, tell};
 use super::model::{Harm, Setup, World};
 use super::moves;
-use super::tests::{MOST, PLAIN, bound, tell};
+use super::tests::PLAIN;
 
 /// Explores the setup under both policies, and again without each law that was found broken.
 fn breaks(name: &str, setup: Setup, expected: &[&str]) {
@@ -19,8 +19,17 @@ fn breaks(name: &str, setup: Setup, expected: &[&str]) {
                 ..setup
             };
             match explore(World::new(setup), &moves::all(&setup), most.unwrap_or(MOST)) {
-                Ok(Visited { states, took, .. }) => {
+                Ok(Visited {
+                    states,
+                    took,
+                    cut_short,
+                    ..
+                }) => {
                     println!("{name}, {policy:?}: {states} states, {took:.1?}");
+                    assert!(
+                        !cut_short || most.is_some(),
+                        "{name}: more than {MOST} states"
+                    );
                     break;
                 }
                 Err(found) => {
@@ -34,6 +43,8 @@ fn breaks(name: &str, setup: Setup, expected: &[&str]) {
     }
     broken.sort_unstable();
     if most.is_none() {
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
         assert_eq!(broken, expected, "{name}");
     }
 }
@@ -189,4 +200,94 @@ fn swapped_to_theirs() {
         },
         &[LEFT_CLAIM],
     );
+}
+
+/// Another snapshot than the plain one, and what upstream's half of each mixed pair breaks with it.
+struct Otherwise {
+    name: &'static str,
+    setup: Setup,
+    their_sidecar: &'static [&'static str],
+    their_controller: &'static [&'static str],
+}
+
+const OTHERWISE: [Otherwise; 5] = [
+    // Their sidecar calls the driver only for a handle in the status, which is not there yet.
+    Otherwise {
+        name: "imported",
+        setup: Setup {
+            imported: true,
+            ..PAIRED
+        },
+        their_sidecar: &[LEAKED],
+        their_controller: &[LEFT_UNTOLD, LEFT_CONTENT],
+    },
+    Otherwise {
+        name: "slow",
+        setup: Setup {
+            slow: true,
+            ..PAIRED
+        },
+        their_sidecar: &[],
+        their_controller: &[LEFT_UNTOLD, LEFT_CONTENT, LEFT_CLAIM],
+    },
+    Otherwise {
+        name: "a claim that goes",
+        setup: Setup {
+            claim_goes: true,
+            ..PAIRED
+        },
+        their_sidecar: &[],
+        their_controller: &[LEFT_UNTOLD, LEFT_CONTENT, LEFT_CLAIM],
+    },
+    Otherwise {
+        name: "bound late",
+        setup: Setup {
+            bound: false,
+            ..PAIRED
+        },
+        their_sidecar: &[],
+        their_controller: &[LEFT_UNTOLD, LEFT_CONTENT, LEFT_CLAIM],
+    },
+    Otherwise {
+        name: "two of one claim",
+        setup: Setup {
+            names: 2,
+            snapshots: 2,
+            faults: 0,
+            crashes: 0,
+            ..PAIRED
+        },
+        their_sidecar: &[],
+        their_controller: &[LEFT_CLAIM],
+    },
+];
+
+#[test]
+fn our_controller_with_their_sidecar_otherwise() {
+    for it in OTHERWISE {
+        let setup = Setup {
+            theirs: [false, true],
+            ..it.setup
+        };
+        breaks(
+            &format!("ours with theirs, {}", it.name),
+            setup,
+            it.their_sidecar,
+        );
+    }
+}
+
+#[test]
+fn their_controller_with_our_sidecar_otherwise() {
+    for it in OTHERWISE {
+        let setup = Setup {
+            theirs: [true, false],
+            ..it.setup
+        };
+        breaks(
+            &format!("theirs with ours, {}", it.name),
+            setup,
+            it.their_controller,
+        );
+    }
 }

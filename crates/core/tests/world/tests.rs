@@ -2,7 +2,7 @@
 
 use tintype_core::DeletionPolicy;
 
-use super::explore::{Finding, Visited, explore};
+use super::explore;
 use super::model::{Setup, World};
 use super::moves;
 
@@ -31,56 +31,13 @@ pub(crate) const PLAIN: Setup = Setup {
     pardons: &[],
 };
 
-/// More states than any of these worlds has.
-pub(crate) const MOST: usize = 5_000_000;
-
-/// States per world, if less than all are to be visited: how mutants are tried quickly.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "cargo xtask mutants says it to a test program, which has no arguments of its own"
-)]
-pub(crate) fn bound() -> Option<usize> {
-    let text = std::env::var("TINTYPE_WORLD_STATES").ok()?;
-    Some(text.parse().expect("TINTYPE_WORLD_STATES is a number"))
-}
-
-/// Explores the setup under both policies; prints what was found.
+/// Explores the setup under both policies.
 fn holds(name: &str, setup: Setup) {
-    let most = bound();
     for policy in [DeletionPolicy::Delete, DeletionPolicy::Retain] {
         let setup = Setup { policy, ..setup };
-        let start = World::new(setup);
-        match explore(start, &moves::all(&setup), most.unwrap_or(MOST)) {
-            Ok(Visited {
-                states,
-                depth,
-                took,
-                cut_short,
-            }) => {
-                println!("{name}, {policy:?}: {states} states, {depth} moves deep, {took:.1?}");
-                assert!(
-                    !cut_short || most.is_some(),
-                    "{name}: more than {MOST} states"
-                );
-            }
-            Err(found) => {
-                tell(&found);
-                panic!("{name}, {policy:?}: {}", found.law);
-            }
-        }
+        let name = format!("{name}, {policy:?}");
+        explore::holds(&name, World::new(setup), &moves::all(&setup));
     }
-}
-
-/// The law and the way there, a move to a line.
-pub(crate) fn tell(found: &Finding<moves::Move>) {
-    println!("finding: {} · {}", found.law, found.moves.len());
-    for step in &found.moves {
-        println!("  {step:?}");
-    }
-    for step in &found.alone {
-        println!("  (left alone) {step:?}");
-    }
-    println!("{}", found.state);
 }
 
 /// Few faults: deep ends of the world, soon reached.
@@ -372,6 +329,23 @@ fn two_snapshots_of_one_claim() {
             ..PLAIN
         },
     );
+}
+
+/// Two snapshots of one claim that stays.
+const TWO: Setup = Setup {
+    names: 2,
+    snapshots: 2,
+    ..NO_FAULT
+};
+
+#[test]
+fn two_snapshots_and_a_fault() {
+    holds("two and a fault", Setup { faults: 1, ..TWO });
+}
+
+#[test]
+fn two_snapshots_and_a_crash() {
+    holds("two and a crash", Setup { crashes: 1, ..TWO });
 }
 
 #[test]

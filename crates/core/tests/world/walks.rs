@@ -1,6 +1,7 @@
 //! Walks at random where not every state can be visited, in lockstep with real documents.
 
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use tintype_core::DeletionPolicy;
@@ -8,9 +9,11 @@ use tintype_core::DeletionPolicy;
 use super::controller::Request;
 use super::dice::Dice;
 use super::driver::Driver;
+use super::explore::finding;
 use super::lockstep::Lockstep;
 use super::model::Setup;
 use super::moves::{self, Move};
+use super::shrink::shortest;
 use super::tests::PLAIN;
 
 const WALKS: u64 = 400;
@@ -61,70 +64,66 @@ fn walk(name: &str, setup: Setup) {
         let moves = moves::all(&setup);
         let mut played = 0;
         for seed in 1..=WALKS {
-            let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let mut diary = Diary::new(name, setup, seed);
-            let mut both = Lockstep::new(setup);
-            for _ in 0..STEPS {
-                let at = choose(&mut dice, &moves);
-                diary.note(at, moves[at]);
-                if both.play(moves[at]) {
-                    played += 1;
-                } else {
-                    diary.forget();
-                }
+            let mut way = Vec::new();
+            let ended = ends(|| wander(setup, &moves, seed, &mut way));
+            played += way.len();
+            if let Some(law) = ended {
+                fails(name, setup, seed, law, way);
             }
-            assert_eq!(both.rest(), None);
-            diary.done = true;
         }
         println!("{name}, {policy:?}: {WALKS} walks, {played} moves in lockstep");
     }
 }
 
-/// The moves of a walk; left in a file should the walk end early.
-struct Diary {
-    name: String,
-    seed: u64,
-    lines: Vec<String>,
-    done: bool,
+/// Walks at random and notes the way; says which law was broken on it, or at its end.
+fn wander(setup: Setup, moves: &[Move], seed: u64, way: &mut Vec<Move>) -> Option<&'static str> {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut both = Lockstep::new(setup);
+    for _ in 0..STEPS {
+        let step = moves[choose(&mut dice, moves)];
+        // Noted before: it may end in a panic.
+        way.push(step);
+        if !both.play(step) {
+            way.pop();
+        }
+        if let Some(law) = both.broken() {
+            return Some(law);
+        }
+    }
+    both.rest()
 }
 
-impl Diary {
-    fn new(name: &str, setup: Setup, seed: u64) -> Self {
-        Self {
-            name: format!("{name} {:?}", setup.policy).replace(' ', "-"),
-            seed,
-            lines: Vec::new(),
-            done: false,
+/// Walks this way again.
+fn follow(setup: Setup, way: &[Move]) -> Option<&'static str> {
+    let mut both = Lockstep::new(setup);
+    for &step in way {
+        both.play(step);
+        if let Some(law) = both.broken() {
+            return Some(law);
         }
     }
-
-    fn note(&mut self, at: usize, step: Move) {
-        self.lines.push(format!("{at} {step:?}"));
-    }
-
-    fn forget(&mut self) {
-        self.lines.pop();
-    }
+    both.rest()
 }
 
-impl Drop for Diary {
-    fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        let mut text = String::new();
-        for line in &self.lines {
-            let _ = writeln!(text, "{line}");
-        }
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.moves", self.name));
-        let kept = std::fs::write(&file, text);
-        println!(
-            "finding: rows and facts part · {}\nseed {}, moves in {} ({kept:?})",
-            self.lines.len(),
-            self.seed,
-            file.display()
-        );
+/// The law that is broken; where documents and the small world part, that is what fails.
+fn ends(walk: impl FnOnce() -> Option<&'static str>) -> Option<&'static str> {
+    catch_unwind(AssertUnwindSafe(walk)).unwrap_or(Some("rows and facts part"))
+}
+
+/// Leaves the shortest way to the failure in a file and fails on it.
+fn fails(name: &str, setup: Setup, seed: u64, law: &'static str, way: Vec<Move>) -> ! {
+    let fewest = shortest(way, |way| ends(|| follow(setup, way)) == Some(law));
+    finding(law, &fewest);
+    let mut text = String::new();
+    for step in &fewest {
+        let _ = writeln!(text, "{step:?}");
     }
+    let file = format!("{name} {:?} {seed}.moves", setup.policy).replace(' ', "-");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    let kept = std::fs::write(&file, text);
+    println!("seed {seed}, moves in {} ({kept:?})", file.display());
+    let ended = follow(setup, &fewest);
+    panic!("{name}: {law}: {ended:?}");
 }
 
 #[cfg(test)]
@@ -170,10 +169,13 @@ mod tests {
             ..WILD
         };
         let moves = moves::all(&setup);
+        let named = |line: &str| moves.iter().find(|it| format!("{it:?}") == line);
         let mut both = Lockstep::new(setup);
         for line in text.lines() {
-            let at: usize = line.split(' ').next().unwrap().parse().unwrap();
-            println!("{:?}: {}", moves[at], both.play(moves[at]));
+            let step = *named(line).expect("every line is a move of this walk");
+            println!("{step:?}: {}", both.play(step));
+            assert_eq!(both.broken(), None);
         }
+        assert_eq!(both.rest(), None);
     }
 }
