@@ -11,6 +11,10 @@ mod logs;
 mod role;
 mod run;
 
+/// Documents are many small allocations, made on one thread and freed on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let role = match role::choose(std::env::args_os()) {
         Ok(role) => role,
