@@ -15,9 +15,9 @@ use crate::tidy;
 /// Heap for one cached snapshot or content, key and indexes included.
 const ROW_BYTES: f64 = 700.0;
 /// Requests for a snapshot that comes alone, reads included.
-const LONE_REQUESTS: f64 = 12.0;
+const LONE_REQUESTS: f64 = 11.0;
 /// Writes for each of many snapshots.
-const BULK_WRITES: f64 = 9.0;
+const BULK_WRITES: f64 = 8.2;
 /// Reads for each of many snapshots: none. The measurement itself lists once.
 const BULK_READS: f64 = 0.01;
 /// Processor time for each of 1,000 snapshots against each of 100.
