@@ -9,7 +9,7 @@ pub(super) fn accepts(name: &str, text: &str) -> bool {
     match name {
         "date-time" | "datetime" => is_date_time(text),
         "date" => text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10,
-        "duration" => is_duration(text),
+        "duration" => nanoseconds(text).is_some(),
         "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "ip" => text.parse::<IpAddr>().is_ok(),
@@ -36,38 +36,71 @@ pub(crate) fn is_date_time(text: &str) -> bool {
     marked && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// Go's durations, and the spelled-out ones that the API server also takes.
-fn is_duration(text: &str) -> bool {
-    const UNITS: [&str; 8] = ["ns", "us", "µs", "ms", "s", "m", "h", "d"];
-    const WORDS: [&str; 8] = [
-        "second", "seconds", "minute", "minutes", "hour", "hours", "day", "days",
-    ];
-    let rest = text.trim_start_matches(['-', '+']);
+/// Go's durations, and the spelled-out ones that the API server also takes, in nanoseconds.
+pub(super) fn nanoseconds(text: &str) -> Option<i64> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
     if rest == "0" {
-        return true;
+        return Some(0);
     }
-    let mut left = rest;
-    let mut parts = 0;
+    if rest.is_empty() {
+        return None;
+    }
+    let (mut left, mut sum) = (rest, 0_i128);
     while !left.is_empty() {
         let digits = left
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(left.len());
-        let unit_from = &left[digits..];
-        let unit = unit_from.trim_start();
-        let end = unit
+        let (number, after) = left.split_at(digits);
+        let after = after.trim_start();
+        let end = after
             .find(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')
-            .unwrap_or(unit.len());
-        if digits == 0
-            || !(UNITS.contains(&&unit[..end])
-                || WORDS.contains(&&unit[..end])
-                || unit[..end] == *"w")
-        {
-            return false;
-        }
-        left = unit[end..].trim_start();
-        parts += 1;
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        sum = sum.checked_add(amount(number, nanoseconds_of(unit)?)?)?;
+        left = after.trim_start();
     }
-    parts > 0
+    i64::try_from(sign * sum).ok()
+}
+
+fn nanoseconds_of(unit: &str) -> Option<i128> {
+    const SECOND: i128 = 1_000_000_000;
+    Some(match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" | "second" | "seconds" => SECOND,
+        "m" | "minute" | "minutes" => 60 * SECOND,
+        "h" | "hour" | "hours" => 3600 * SECOND,
+        "d" | "day" | "days" => 24 * 3600 * SECOND,
+        "w" | "week" | "weeks" => 7 * 24 * 3600 * SECOND,
+        _ => return None,
+    })
+}
+
+/// So many of a unit; what is less than a nanosecond is cut off.
+fn amount(number: &str, unit: i128) -> Option<i128> {
+    /// More digits after the point than any unit has nanoseconds.
+    const FINEST: usize = 18;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
+        return None;
+    }
+    let number = |text: &str| -> Option<i128> {
+        if text.is_empty() {
+            Some(0)
+        } else {
+            text.parse().ok()
+        }
+    };
+    let fraction = &fraction[..fraction.len().min(FINEST)];
+    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let whole = number(whole)?.checked_mul(unit)?;
+    let rest = number(fraction)?.checked_mul(unit)? / scale;
+    whole.checked_add(rest)
 }
 
 fn is_cidr(text: &str) -> bool {
@@ -136,6 +169,35 @@ fn is_base64(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_exact_and_none_is_larger_than_kubernetes_can_hold() {
+        let second = 1_000_000_000;
+        let cases = [
+            ("1h30m", Some(5400 * second)),
+            ("-1.5h", Some(-5400 * second)),
+            ("+1.5s", Some(second + second / 2)),
+            ("1 day", Some(24 * 3600 * second)),
+            ("2 weeks", Some(14 * 24 * 3600 * second)),
+            (".5ms", Some(500_000)),
+            ("0.0000000001s", Some(0)),
+            ("0", Some(0)),
+            ("-0", Some(0)),
+            ("", None),
+            ("-", None),
+            ("--1s", None),
+            (".s", None),
+            ("1.2.3s", None),
+            ("1", None),
+            ("1 fortnight", None),
+            ("9223372036s", Some(9_223_372_036 * second)),
+            ("9223372037s", None),
+            ("99999999999999999999999999999999999999999s", None),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(nanoseconds(text), expect, "{text}");
+        }
+    }
 
     #[test]
     fn formats_accept_what_kubernetes_accepts() {

@@ -183,7 +183,7 @@ fn scalar(of: Type<'_>) -> Option<&'static str> {
     match of {
         Type::Scalar(name) => Some(name),
         Type::At(node) => match (node.kind, node.format.as_deref()) {
-            (Some(Kind::String), Some("date-time" | "datetime")) => Some("timestamp"),
+            (Some(Kind::String), Some("date" | "date-time")) => Some("timestamp"),
             (Some(Kind::String), Some("duration")) => Some("duration"),
             (Some(Kind::String), Some("byte")) => Some("bytes"),
             (Some(Kind::Object | Kind::Array) | None, _) => None,
@@ -192,6 +192,18 @@ fn scalar(of: Type<'_>) -> Option<&'static str> {
         },
         Type::Unknown | Type::Resource(_) | Type::Metadata => None,
     }
+}
+
+/// Says that there is no such name, and what to write instead of what CEL has elsewhere and Kubernetes does not.
+fn undeclared(name: &str) -> String {
+    let instead = match name {
+        "math" => ": Kubernetes has no such library; compare and choose, as in a > b ? a : b",
+        "base64" => ": Kubernetes has no such library; rules see a field of `format: byte` decoded",
+        "jsonpatch" => ": Kubernetes has it only where objects are mutated",
+        "cel" => ": Kubernetes has no cel.bind; write the expression where it is needed",
+        _ => "",
+    };
+    format!("undeclared reference to '{name}' (in container ''){instead}")
 }
 
 struct Scope<'s, 'a> {
@@ -255,10 +267,7 @@ impl<'s, 'a> Scope<'s, 'a> {
         if TYPES.contains(&name) || name.starts_with(['@', '#']) {
             return Type::Unknown;
         }
-        self.fail(
-            name,
-            format!("undeclared reference to '{name}' (in container '')"),
-        )
+        self.fail(name, undeclared(name))
     }
 
     fn select(&mut self, select: &'s SelectExpr) -> Type<'a> {
@@ -347,10 +356,7 @@ impl<'s, 'a> Scope<'s, 'a> {
             _ if name.starts_with(|c: char| c.is_ascii_alphabetic())
                 && FUNCTIONS.split(' ').all(|f| f != name) =>
             {
-                self.fail(
-                    name,
-                    format!("undeclared reference to '{name}' (in container '')"),
-                )
+                self.fail(name, undeclared(name))
             }
             ("size", _) => Type::Scalar("int"),
             ("startsWith" | "endsWith" | "contains" | "matches", _) => Type::Scalar("bool"),
@@ -361,6 +367,9 @@ impl<'s, 'a> Scope<'s, 'a> {
     /// Macros that the parser takes for calls: their first arguments are new names.
     fn macro_call(&mut self, call: &'s CallExpr) -> Option<Type<'a>> {
         let target = call.target.as_deref()?;
+        if call.func_name == "bind" && is_library(target) {
+            return Some(self.fail("cel", undeclared("cel")));
+        }
         let names = new_names(call, target)?;
         if !is_library(target) {
             self.infer(target);
@@ -429,18 +438,18 @@ impl<'s, 'a> Scope<'s, 'a> {
 }
 
 /// What CEL and Kubernetes offer and the interpreter here has.
-const FUNCTIONS: &str = "abs add all allowed asApproximateFloat asInteger bitAnd bitNot bitOr bitShiftLeft bitShiftRight \
-    bitXor bool byte bytes ceil charAt check cidr compareTo contains containsCIDR containsIP date \
-    datetime decode distinct dns1035Label dns1035LabelPrefix dns1123Label dns1123LabelPrefix \
-    dns1123Subdomain dns1123SubdomainPrefix double duration dyn encode endsWith equivalent error \
-    errored escapeKey exists exists_one family fieldSelector filter find findAll first flatten floor format getDate \
+const FUNCTIONS: &str = "add all allowed asApproximateFloat asInteger \
+    bool byte bytes charAt check cidr compareTo contains containsCIDR containsIP date \
+    datetime distinct dns1035Label dns1035LabelPrefix dns1123Label dns1123LabelPrefix \
+    dns1123Subdomain dns1123SubdomainPrefix double duration dyn endsWith equivalent error \
+    errored exists exists_one family fieldSelector filter find findAll first flatten format getDate \
     getDayOfMonth getDayOfWeek getDayOfYear getEscapedPath getFullYear getHost getHostname \
     getHours getMilliseconds getMinutes getMonth getPort getQuery getScheme getSeconds \
-    greatest group has hasValue indexOf int intersects ip isCIDR isCIDRv4 isCIDRv6 isCanonical \
-    isFinite isGlobalUnicast isGreaterThan isIP isIPv4 isIPv6 isInf isInteger isLessThan \
-    isLinkLocalMulticast isLinkLocalUnicast isLoopback isNaN isQuantity isSemver isSorted \
-    isURL isUnspecified join labelSelector labelValue last lastIndexOf least lowerAscii major map masked \
+    group has hasValue indexOf int intersects ip isCIDR isCIDRv4 isCIDRv6 isCanonical \
+    isGlobalUnicast isGreaterThan isIP isIPv4 isIPv6 isInteger isLessThan \
+    isLinkLocalMulticast isLinkLocalUnicast isLoopback isQuantity isSemver isSorted \
+    isURL isUnspecified join labelSelector labelValue last lastIndexOf lowerAscii major map masked \
     matches max min minor name named namedFormat namespace none of ofNonZeroValue optFlatMap optMap \
     optional_none or orValue patch path prefixLength qualifiedName quantity quote range reason replace resource \
-    reverse round semver serviceAccount sign size slice sort split sqrt startsWith string sub subresource substring sum \
-    timestamp trim trunc type uint upperAscii uri url uuid validate value";
+    reverse semver serviceAccount sign size slice sort split startsWith string sub subresource substring sum \
+    timestamp trim type uint upperAscii uri url uuid validate value";

@@ -16,7 +16,7 @@ pub(super) fn new_names(call: &CallExpr, target: &IdedExpr) -> Option<usize> {
     }
 }
 
-/// `math` in `math.greatest(…)` is no variable.
+/// `sets` in `sets.contains(…)` is no variable.
 pub(super) fn is_library(target: &IdedExpr) -> bool {
     matches!(&target.expr, Expr::Ident(name) if LIBRARIES.contains(&name.as_str()))
 }

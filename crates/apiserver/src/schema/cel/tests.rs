@@ -1,6 +1,7 @@
 //! Pins rules that CRDs of storage carry, one by one, and what a rule may not be.
 
 mod costs;
+mod formats;
 
 use serde_json::{Value, json};
 
@@ -379,6 +380,22 @@ fn a_rule_that_cannot_work_is_refused() {
             "undeclared reference to 'frobnicate'",
         ),
         (
+            "math.greatest(self.size, 1) > 1",
+            "undeclared reference to 'math' (in container ''): Kubernetes has no such library; compare and choose",
+        ),
+        (
+            "base64.decode(self.name) == b'a'",
+            "undeclared reference to 'base64' (in container ''): Kubernetes has no such library; rules see a field of `format: byte`",
+        ),
+        (
+            "jsonpatch.escapeKey(self.name) == 'a'",
+            "undeclared reference to 'jsonpatch'",
+        ),
+        (
+            "cel.bind(x, self.size, x > 1)",
+            "undeclared reference to 'cel' (in container ''): Kubernetes has no cel.bind",
+        ),
+        (
             "self.name.nope == 1",
             "type 'string' does not support field selection",
         ),
@@ -473,6 +490,27 @@ fn what_cannot_be_evaluated_says_why() {
             "optional.none() dereference",
         ),
         ("{'a': 1, 'a': 2}.size() == 1", "failed with repeated key"),
+        (
+            "format.named('nope').value().validate('a').hasValue()",
+            "optional.none() dereference",
+        ),
+        (
+            "timestamp('2024-01-01T00:00:00Z').getHours('Nowhere/Town') == 0",
+            "unknown time zone Nowhere/Town",
+        ),
+        (
+            "timestamp('2024-01-01T00:00:00Z').getHours('+24:00') == 0",
+            "unknown time zone +24:00: write a distance from UTC as +02:30, at most 14 hours",
+        ),
+        (
+            "timestamp('2024-01-01T00:00:00Z').getHours(1) == 0",
+            "no such overload",
+        ),
+        ("duration('1h').getHours('UTC') == 1", "no such overload"),
+        (
+            "[duration('1s'), 1].sum() == duration('2s')",
+            "no such overload",
+        ),
     ];
     for (text, why) in cases {
         assert_eq!(evaluated(text), Err(Fault::Error(why.into())), "{text}");

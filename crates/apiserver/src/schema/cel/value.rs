@@ -9,6 +9,7 @@ use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{IdedExpr, Value as CelValue};
 use serde_json::Value;
 
+use crate::schema::format::nanoseconds;
 use crate::schema::{Kind, Node, Schema};
 
 const RESERVED: [&str; 21] = [
@@ -118,9 +119,13 @@ fn string(node: &Node, text: &str) -> CelValue {
     if node.kind != Some(Kind::String) {
         return plain;
     }
-    let converter = match node.format.as_deref() {
-        Some("date-time" | "datetime") => TIMESTAMP.as_ref(),
-        Some("duration") => DURATION.as_ref(),
+    let (converter, written) = match node.format.as_deref() {
+        Some("date-time") => (&TIMESTAMP, text.to_owned()),
+        Some("date") => (&TIMESTAMP, format!("{text}T00:00:00Z")),
+        Some("duration") => match nanoseconds(text) {
+            Some(nanos) => (&DURATION, format!("{nanos}ns")),
+            None => return plain,
+        },
         Some("byte") => {
             use base64::Engine as _;
             return match base64::engine::general_purpose::STANDARD.decode(text) {
@@ -128,12 +133,15 @@ fn string(node: &Node, text: &str) -> CelValue {
                 Err(_) => plain,
             };
         }
-        _ => None,
+        _ => return plain,
     };
-    let converted =
-        converter.map(|call| super::run(call, &[("v", &plain)], &mut super::PER_CALL.clone()));
+    let written = CelValue::from(written.as_str());
+    let converted = converter
+        .as_ref()
+        .map(|call| super::run(call, &[("v", &written)], &mut super::PER_CALL.clone()));
     match converted {
         Some(Ok(value)) => value,
+        // The schema says of such a text that it does not have the format.
         Some(Err(_)) | None => plain,
     }
 }

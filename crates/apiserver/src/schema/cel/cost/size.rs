@@ -34,7 +34,7 @@ pub(super) fn of_node(node: &Node) -> u64 {
     }
     match node.kind {
         Some(Kind::String) => match node.format.as_deref() {
-            Some("date-time" | "datetime" | "date") => 0,
+            Some("date-time" | "date") => 0,
             Some("duration") => 32,
             Some("byte") => characters().unwrap_or(REQUEST - AROUND),
             _ => characters()

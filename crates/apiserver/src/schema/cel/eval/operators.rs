@@ -247,7 +247,7 @@ fn negative(value: &CelValue) -> Outcome {
     }
 }
 
-fn arithmetic(name: &str, a: &CelValue, b: &CelValue) -> Outcome {
+pub(super) fn arithmetic(name: &str, a: &CelValue, b: &CelValue) -> Outcome {
     use CelValue::{Bytes, Float, Int, List, String, UInt};
     match (a, b) {
         (Int(a), Int(b)) => {

@@ -89,6 +89,7 @@ pub(super) fn convert(name: &str, from: &CelValue) -> Option<Outcome> {
             _ => Err(Fault::new("type conversion error from 'string' to 'bool'")),
         },
         ("string", CelValue::Bool(value)) => text(value.to_string()),
+        ("string", CelValue::Float(number)) => text(float_text(*number)),
         ("string", CelValue::Timestamp(time)) => {
             text(time.to_utc().to_rfc3339().replace("+00:00", "Z"))
         }
@@ -118,6 +119,27 @@ pub(super) fn convert(name: &str, from: &CelValue) -> Option<Outcome> {
         ("timestamp", CelValue::Int(seconds)) => timestamp(*seconds),
         _ => return None,
     })
+}
+
+/// A number as Go prints it: as few digits as tell it apart, with an exponent where it is large or small.
+fn float_text(number: f64) -> String {
+    if number.is_nan() {
+        return "NaN".into();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "+Inf" } else { "-Inf" }.into();
+    }
+    let scientific = format!("{number:e}");
+    match scientific.split_once('e') {
+        Some((digits, exponent)) => match exponent.parse::<i32>() {
+            Ok(exponent) if !(-4..6).contains(&exponent) => {
+                let sign = if exponent < 0 { '-' } else { '+' };
+                format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+            }
+            _ => number.to_string(),
+        },
+        None => scientific,
+    }
 }
 
 fn timestamp(seconds: i64) -> Outcome {

@@ -162,7 +162,7 @@ fn rules_that_published_definitions_carry_are_taken() {
         (&names, "self.all(i, n, i < 3 || n != 'x')"),
         (
             &names,
-            "cel.bind(first, self[0], first == 'a' ? true : first in self)",
+            "optional.of(self[0]).optMap(first, first == 'a' ? true : first in self).value()",
         ),
         (
             &listeners,
