@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,7 +22,7 @@ use crate::local::{LocalClient, LocalService};
 use crate::pki::{self, ClientCertificate, Pki, PkiError};
 use crate::rest::{Access, Api, StoredRoles};
 use crate::store::{self, Store};
-use crate::tls::Tls;
+use crate::tls::{SHUTDOWN_PATIENCE, Tls};
 pub use supervised::PartEnded;
 use supervised::Supervised;
 
@@ -73,6 +74,11 @@ struct Inner {
 impl Server {
     /// Opens the data folder, or starts one.
     pub fn open(config: Config) -> Result<Self, OpenError> {
+        Self::open_with(config, SHUTDOWN_PATIENCE)
+    }
+
+    /// The same, with requests under way at shutdown given `shutdown_patience` to end.
+    fn open_with(config: Config, shutdown_patience: Duration) -> Result<Self, OpenError> {
         let Config { data_dir, addr } = config;
         // The store first: its lock keeps a second server from touching the certificates.
         let store = Store::open(&data_dir)?;
@@ -90,7 +96,7 @@ impl Server {
         };
         let api = Api::over(store, access);
         let verifier = PeerVerifier::new(pki.ca())?;
-        let tls = Tls::new(&pki, verifier.clone()).map_err(OpenError::Tls)?;
+        let tls = Tls::new(&pki, verifier.clone(), shutdown_patience).map_err(OpenError::Tls)?;
         let admin = pki.issue_client("kubernetes-admin", &["system:masters"], now)?;
         let door = Arc::new(Door::new(Arc::clone(&api)));
         Ok(Self {

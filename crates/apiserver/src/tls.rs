@@ -38,8 +38,8 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(32);
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// For all of it; what Kubernetes gives a whole request.
 const WHOLE_BODY_PATIENCE: Duration = Duration::from_secs(60);
-/// How long requests under way may take to end after shutdown was asked for.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(700);
+/// How long requests under way may take to end after shutdown was asked for, unless told otherwise.
+pub(crate) const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(700);
 /// A connection that carries many requests is asked so often whether anybody is still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
@@ -62,6 +62,7 @@ pub(crate) trait Answer: Send + Sync + 'static {
 pub(crate) struct Tls {
     acceptor: TlsAcceptor,
     verifier: PeerVerifier,
+    shutdown_patience: Duration,
 }
 
 impl std::fmt::Debug for Tls {
@@ -71,11 +72,17 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(pki: &Arc<Pki>, verifier: PeerVerifier) -> Result<Self, rustls::Error> {
+    /// `shutdown_patience` is how long requests under way may take to end once the server is to.
+    pub(crate) fn new(
+        pki: &Arc<Pki>,
+        verifier: PeerVerifier,
+        shutdown_patience: Duration,
+    ) -> Result<Self, rustls::Error> {
         let config = handshake::config(Arc::clone(pki), &verifier)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             verifier,
+            shutdown_patience,
         })
     }
 
@@ -118,10 +125,8 @@ async fn serve<A: Answer>(listener: TcpListener, entrance: Arc<Entrance<A>>) {
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(SHUTDOWN_PATIENCE, drained)
-        .await
-        .is_err()
-    {
+    let patience = entrance.tls.shutdown_patience;
+    if tokio::time::timeout(patience, drained).await.is_err() {
         connections.shutdown().await;
     }
 }

@@ -19,7 +19,7 @@ use super::*;
 use crate::local::{Call, CallError, LocalClient, Shape, WatchEvent};
 
 /// Far above what anything takes; only a failing test waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server in a folder of its own, with controllers, and an administrator's client.
 struct Sandbox {
@@ -30,15 +30,25 @@ struct Sandbox {
 }
 
 fn open(dir: &tempfile::TempDir) -> Result<Server, OpenError> {
-    Server::open(Config {
+    open_with(dir, PATIENCE)
+}
+
+fn open_with(dir: &tempfile::TempDir, shutdown: Duration) -> Result<Server, OpenError> {
+    let config = Config {
         data_dir: dir.path().join("data"),
         addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-    })
+    };
+    Server::open_with(config, shutdown)
 }
 
 fn sandbox() -> Sandbox {
+    sandbox_with(PATIENCE)
+}
+
+/// One whose requests under way have so long to end once it is to.
+fn sandbox_with(shutdown: Duration) -> Sandbox {
     let dir = tempfile::tempdir().expect("temporary folder");
-    let server = open(&dir).expect("opens");
+    let server = open_with(&dir, shutdown).expect("opens");
     let stop = CancellationToken::new();
     server.spawn_controllers(stop.clone());
     let client = LocalClient::new(server.local("admin", &["system:masters"]));
