@@ -264,12 +264,13 @@ impl Committer {
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(%error, writes = changes.len(), "a commit failed");
+                let error = chain(&error);
+                tracing::error!(error, writes = changes.len(), "a commit failed");
                 for change in changes {
                     self.unsure
                         .insert((change.resource.clone(), change.key.clone()));
                 }
-                Err(WriteError::Disk(chain(&error).into()))
+                Err(WriteError::Disk(error.into()))
             }
         }
     }

@@ -87,6 +87,25 @@ async fn the_schema_prunes_and_validates() {
 }
 
 #[tokio::test]
+async fn a_body_over_the_limit_is_refused_and_one_of_its_size_is_not() {
+    let world = with_widgets().await;
+    let sized = |bytes: usize| {
+        let mut object = widget("big", 1);
+        object["spec"]["color"] = json!("");
+        let color = "x".repeat(bytes - object.to_string().len());
+        object["spec"]["color"] = json!(color);
+        (object.to_string(), color)
+    };
+    let limit = 3 << 20;
+    let (body, _) = sized(limit + 1);
+    let refused = world.ask("POST", WIDGETS, &[], body).await.expect(413);
+    assert_eq!(refused["reason"], "RequestEntityTooLarge");
+    let (body, color) = sized(limit);
+    let taken = world.ask("POST", WIDGETS, &[], body).await.expect(201);
+    assert!(taken["spec"]["color"] == json!(color));
+}
+
+#[tokio::test]
 async fn spec_and_status_are_written_apart() {
     let world = with_widgets().await;
     world.post(WIDGETS, widget("a", 1)).await.expect(201);
