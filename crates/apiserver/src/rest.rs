@@ -321,6 +321,8 @@ impl Call<'_> {
         match (self.info.verb, subresource) {
             ("create", "") if self.is_review() => self.review(&body::read(body).await?),
             ("create", "token") => self.create_token(&body::read(body).await?).await,
+            ("create", "binding") => self.bind_pod(&body::read(body).await?).await,
+            ("create", "eviction") => self.evict_pod(&body::read(body).await?).await,
             ("get", "" | "status") => self.get().await,
             ("get", "scale") => self.get_scale().await,
             ("get", "log") => self.pod_log(),

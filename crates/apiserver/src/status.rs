@@ -299,6 +299,12 @@ impl Failure {
     }
 }
 
+/// What a request answers that has nothing to show.
+pub(crate) fn success(code: StatusCode) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+        "code": code.as_u16()})
+}
+
 /// What a delete answers when the object is gone at once. `about` is worded with the plural.
 pub(crate) fn deleted(about: &About, uid: &str) -> Value {
     let mut details = about.details();

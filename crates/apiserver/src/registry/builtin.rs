@@ -12,7 +12,9 @@ use super::{Resource, Version, bucket};
 use crate::builtin::{Builtin, builtins};
 
 /// Subresources that are served; the others of the table are not offered.
-const SERVED: [&str; 6] = ["exec", "finalize", "log", "scale", "status", "token"];
+const SERVED: [&str; 8] = [
+    "binding", "eviction", "exec", "finalize", "log", "scale", "status", "token",
+];
 
 pub(crate) fn resources() -> Vec<Resource> {
     let offered = |builtin: &&Builtin| {

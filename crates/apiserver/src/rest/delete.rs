@@ -47,6 +47,12 @@ pub(super) struct Options {
     document: Value,
 }
 
+impl Options {
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
 /// What `propagationPolicy` does to the finalizers of the garbage collector.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Finalizer {
@@ -118,6 +124,11 @@ impl Call<'_> {
             [] => Value::Null,
             bytes => body::decode(self.headers, bytes, "DeleteOptions")?.value,
         };
+        self.delete_options_of(&body)
+    }
+
+    /// Reads DeleteOptions, null if there are none, and what the query says.
+    pub(super) fn delete_options_of(&self, body: &Value) -> Result<Options, Failure> {
         let query = |name: &str| self.query.get(name).map(str::to_owned);
         let text = |at: &str| body.pointer(at).and_then(Value::as_str).map(str::to_owned);
         let mut errors = Vec::new();
@@ -154,7 +165,7 @@ impl Call<'_> {
                 .and_then(|n| i64::try_from(n).ok()),
         };
         Ok(Options {
-            document: document(&body, policy.as_deref(), grace, dry_run),
+            document: document(body, policy.as_deref(), grace, dry_run),
             dry_run,
             uid: text("/preconditions/uid"),
             resource_version: text("/preconditions/resourceVersion"),

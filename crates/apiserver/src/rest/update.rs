@@ -229,7 +229,7 @@ impl Call<'_> {
     }
 
     /// Stores the new state, or lets the object go if nothing holds it any more.
-    async fn store_changed(
+    pub(super) async fn store_changed(
         &self,
         stored: &Object,
         new: &Value,

@@ -462,6 +462,66 @@ async fn a_pod_that_is_nowhere_has_no_log_and_runs_no_commands() {
 }
 
 #[tokio::test]
+async fn a_pod_is_bound_to_one_node_and_evicted() {
+    let world = World::new();
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p", "annotations": {"a": "1"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    world.post(pods, pod).await.expect(201);
+    let (binding, eviction) = (format!("{pods}/p/binding"), format!("{pods}/p/eviction"));
+    let to = |node: &str| {
+        json!({"apiVersion": "v1", "kind": "Binding",
+            "metadata": {"name": "p", "annotations": {"b": "2"}}, "target": {"kind": "Node", "name": node}})
+    };
+    let refused = world.post(&binding, to("")).await.expect(422);
+    assert_eq!(
+        refused["message"],
+        "Binding \"p\" is invalid: target.name: Required value"
+    );
+    let mut other = to("n");
+    other["metadata"]["name"] = json!("q");
+    world.post(&binding, other).await.expect(400);
+    let dry = format!("{binding}?dryRun=All");
+    world.post(&dry, to("n")).await.expect(201);
+    let bound = world.post(&binding, to("n")).await.expect(201);
+    assert_eq!(
+        (&bound["status"], &bound["code"]),
+        (&json!("Success"), &json!(201))
+    );
+    let pod = world.get(&format!("{pods}/p")).await.expect(200);
+    assert_eq!(pod["spec"]["nodeName"], "n");
+    assert_eq!(pod["metadata"]["annotations"], json!({"a": "1", "b": "2"}));
+    let condition = &pod["status"]["conditions"][0];
+    assert_eq!(
+        (&condition["type"], &condition["status"]),
+        (&json!("PodScheduled"), &json!("True"))
+    );
+    let refused = world.post(&binding, to("m")).await.expect(409);
+    assert_eq!(
+        refused["message"],
+        "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n\""
+    );
+    let evict = |uid: &Value| {
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"},
+            "deleteOptions": {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}})
+    };
+    world
+        .post(&eviction, evict(&json!("other")))
+        .await
+        .expect(409);
+    let uid = &pod["metadata"]["uid"];
+    world
+        .post(&format!("{eviction}?dryRun=All"), evict(uid))
+        .await
+        .expect(201);
+    world.get(&format!("{pods}/p")).await.expect(200);
+    world.post(&eviction, evict(uid)).await.expect(201);
+    world.get(&format!("{pods}/p")).await.expect(404);
+    world.post(&eviction, evict(uid)).await.expect(404);
+    world.post(&binding, to("n")).await.expect(404);
+}
+
+#[tokio::test]
 async fn health_tells_each_check_when_asked() {
     let world = World::new();
     for (path, said) in [

@@ -232,7 +232,14 @@ async fn discovery_lists_groups_and_resources() {
             .iter()
             .any(|r| r["name"] == name)
     };
-    assert!(has("configmaps") && has("namespaces/finalize"), "{core:#}");
+    for name in [
+        "configmaps",
+        "namespaces/finalize",
+        "pods/binding",
+        "pods/eviction",
+    ] {
+        assert!(has(name), "{name}: {core:#}");
+    }
     let accept =
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let response = world.raw("GET", "/apis", &[("accept", accept)], "").await;
