@@ -3,13 +3,17 @@
 //! Does not know what the checks mean. Steps share one target folder, profile and feature set where
 //! they can, so that little is built twice.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
+use tintype_testing::LIST;
 
 use crate::{mutants, needs, tidy};
 
@@ -89,6 +93,8 @@ struct Log {
     times: Vec<(&'static str, Duration)>,
     /// The test runners' own words about how it went.
     summaries: Vec<String>,
+    /// What tests said that could not run here.
+    not_run: Vec<String>,
 }
 
 /// Checks everything.
@@ -141,7 +147,9 @@ impl Log {
     /// Like `cargo`, and keeps the lines that sum up the tests.
     fn tests(&mut self, step: Step) -> anyhow::Result<()> {
         self.timed(step.name, &step.to_string(), |log| {
+            let list = List::new()?;
             let mut child = command(step)
+                .env(LIST, &list.path)
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
@@ -156,7 +164,9 @@ impl Log {
                     .map_err(|_| anyhow!("lost cargo's messages"))??,
             );
             log.summaries.extend(kept);
-            finish(child.wait().context("wait for cargo")?)
+            let status = child.wait().context("wait for cargo")?;
+            log.not_run.extend(list.lines()?);
+            finish(status)
         })
     }
 
@@ -167,10 +177,7 @@ impl Log {
         }
         let total = self.times.iter().map(|(_, took)| *took).sum();
         println!("{:>10} {:>9}", "all", seconds(total));
-        if !self.summaries.is_empty() {
-            println!("── tests");
-        }
-        for line in &self.summaries {
+        for line in told(&self.not_run, &self.summaries) {
             println!("{line}");
         }
     }
@@ -200,6 +207,55 @@ fn nextest() -> bool {
         .stderr(Stdio::null())
         .status();
     asked.is_ok_and(|status| status.success())
+}
+
+/// A file in which tests say that they could not run; gone with this.
+struct List {
+    path: PathBuf,
+}
+
+impl List {
+    fn new() -> anyhow::Result<Self> {
+        let name = format!("tintype-test-{}-not-run", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // Also shows that it can be written.
+        File::create(&path).with_context(|| format!("make {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// Each line once, in order.
+    fn lines(&self) -> anyhow::Result<Vec<String>> {
+        let text = fs::read_to_string(&self.path)
+            .with_context(|| format!("read {}", self.path.display()))?;
+        let lines: BTreeSet<String> = text.lines().map(ToOwned::to_owned).collect();
+        Ok(lines.into_iter().collect())
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        // Of no use to anybody, and in a folder that is swept.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What is said of the tests: those that could not run, their number, and the runners' own words last.
+fn told(not_run: &[String], summaries: &[String]) -> Vec<String> {
+    if summaries.is_empty() && not_run.is_empty() {
+        return Vec::new();
+    }
+    let count = match not_run.len() {
+        0 => "not run: 0 tests, this machine can run them all".to_owned(),
+        1 => "not run: 1 test, or part of one, that this machine cannot run".to_owned(),
+        many => format!("not run: {many} tests, or parts of them, that this machine cannot run"),
+    };
+    let head = "── tests".to_owned();
+    [head]
+        .into_iter()
+        .chain(not_run.iter().cloned())
+        .chain([count])
+        .chain(summaries.iter().cloned())
+        .collect()
 }
 
 /// Copies lines as they come; returns those that sum up tests.
@@ -250,6 +306,32 @@ mod tests {
             ]
         );
         assert_eq!(copy, said.as_bytes());
+    }
+
+    #[test]
+    fn tests_that_could_not_run_are_told_and_counted_before_the_verdicts() {
+        let summary = "Summary [   0.1s] 19 tests run: 19 passed, 0 skipped".to_owned();
+        let list = List::new().unwrap();
+        assert!(list.lines().unwrap().is_empty());
+        let all = told(&list.lines().unwrap(), std::slice::from_ref(&summary));
+        let none = "not run: 0 tests, this machine can run them all";
+        assert_eq!(all, ["── tests", none, &summary]);
+        // As tests do it, in processes of their own.
+        let said = "not run: b: it needs root\nnot run: a: it needs a tool\n";
+        fs::write(&list.path, format!("{said}not run: b: it needs root\n")).unwrap();
+        let some = told(&list.lines().unwrap(), std::slice::from_ref(&summary));
+        let expected = [
+            "── tests",
+            "not run: a: it needs a tool",
+            "not run: b: it needs root",
+            "not run: 2 tests, or parts of them, that this machine cannot run",
+            &summary,
+        ];
+        assert_eq!(some, expected);
+        let path = list.path.clone();
+        drop(list);
+        assert!(!path.exists());
+        assert!(told(&[], &[]).is_empty());
     }
 
     #[test]

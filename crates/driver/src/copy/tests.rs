@@ -442,7 +442,9 @@ fn blocks_are_shared_where_they_can_be() {
     let probe = File::create_new(from.path().join("probe")).unwrap();
     let original = File::open(from.path().join("file")).unwrap();
     if let Err(errno) = rustix::fs::ioctl_ficlone(&probe, &original) {
-        println!("not run: this file system shares no blocks: {errno} (1 test)");
+        tintype_testing::not_run(&format!(
+            "it needs a file system that shares blocks for temporary files: {errno}"
+        ));
         assert_eq!(report.cloned, 0);
         return;
     }

@@ -99,6 +99,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::super::format::{FileSystem, MIB};
+    use super::super::testing::makes;
     use super::*;
 
     #[test]
@@ -113,8 +114,7 @@ mod tests {
             (FileSystem::Xfs, 5000, 8),
         ];
         for (number, (kind, size, least)) in cases.into_iter().enumerate() {
-            if kind.tools().iter().any(|tool| tool.find().is_none()) {
-                println!("SKIPPED: the programs for {} are missing", kind.name());
+            if !makes(kind) {
                 continue;
             }
             let image = place.path().join(number.to_string());

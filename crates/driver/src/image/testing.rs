@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use tempfile::TempDir;
+use tintype_testing::{not_run, without, without_loop_devices, without_mounts};
 
 use super::format::FileSystem;
 use super::loops::{self, Way};
@@ -35,22 +36,12 @@ impl Drop for Small {
 }
 
 /// None, and said, where nothing can be mounted.
-pub(super) fn small(test: &str) -> Option<Small> {
-    let missing = FileSystem::Ext4
-        .tools()
-        .iter()
-        .find(|it| it.find().is_none());
-    let why = if !rustix::process::geteuid().is_root() {
-        Some("not root".to_owned())
-    } else if let Some(tool) = missing {
-        Some(format!("{} is missing", tool.program))
-    } else {
-        File::open(loops::CONTROL)
-            .err()
-            .map(|error| error.to_string())
-    };
-    if let Some(why) = why {
-        println!("not run: {test} needs loop devices and the right to mount: {why} (1 test)");
+pub(super) fn small() -> Option<Small> {
+    let missing = without_mounts()
+        .or_else(|| lacking(FileSystem::Ext4))
+        .or_else(without_loop_devices);
+    if let Some(why) = missing {
+        not_run(&why);
         return None;
     }
     alone();
@@ -88,4 +79,19 @@ fn alone() {
     rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNS).unwrap();
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).unwrap();
+}
+
+/// Why this file system cannot be made here.
+fn lacking(kind: FileSystem) -> Option<String> {
+    let programs: Vec<&str> = kind.tools().iter().map(|it| it.program).collect();
+    without(&programs)
+}
+
+/// Whether this file system can be made here; said if not.
+pub(super) fn makes(kind: FileSystem) -> bool {
+    let missing = lacking(kind);
+    if let Some(why) = &missing {
+        not_run(&format!("{}: {why}", kind.name()));
+    }
+    missing.is_none()
 }

@@ -1,13 +1,14 @@
 //! Finds a place where images can be kept, alone in a mount namespace, or says why there is none.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use rustix::mount::MountPropagationFlags;
 use tempfile::TempDir;
 use tintype_csi::v1;
 use tintype_csi::v1::volume_capability::{AccessType, MountVolume, access_mode::Mode};
-use tintype_driver::{BackendChoice, Config};
+use tintype_driver::{BackendChoice, Config, Driver};
+use tintype_testing::{may_mount, not_run, without, without_loop_devices, without_mounts};
 
 use crate::rig::*;
 
@@ -32,11 +33,9 @@ pub(crate) const POOL: u64 = 1 << 30;
 /// A folder for one test; none, and said, where images cannot be attached and mounted.
 ///
 /// To be called before anything else: threads that were started before see other mounts.
-pub(crate) fn ground(test: &str) -> Option<TempDir> {
+pub(crate) fn ground() -> Option<TempDir> {
     if let Some(why) = impossible() {
-        println!(
-            "not run: {test} needs root, loop devices, and the programs of ext4 and XFS: {why} (1 test)"
-        );
+        not_run(&why);
         return None;
     }
     alone();
@@ -55,23 +54,37 @@ fn folder() -> TempDir {
     builder.prefix(&prefix).tempdir_in(parent).unwrap()
 }
 
-fn impossible() -> Option<String> {
-    if !is_root() {
-        return Some("not root".to_owned());
+/// Why there cannot be images here.
+pub(crate) fn impossible() -> Option<String> {
+    without_mounts()
+        .or_else(|| without(&TOOLS))
+        .or_else(without_loop_devices)
+}
+
+/// Nothing is left out unseen: where the driver would keep images, those tests run.
+///
+/// `.config/nextest.toml` shows what this one says, though it passes.
+#[test]
+fn images_are_tested_wherever_the_driver_would_keep_some() {
+    let why = impossible();
+    if let Some(why) = &why {
+        println!("tests of images do not run here: {why}");
     }
-    let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(Path::new);
-    let missing = |tool: &&&str| !folders.iter().any(|it| it.join(tool).exists());
-    if let Some(tool) = TOOLS.iter().find(missing) {
-        return Some(format!("{tool} is missing"));
+    if may_mount() {
+        alone();
     }
-    let control = File::open("/dev/loop-control");
-    control
-        .err()
-        .map(|error| format!("/dev/loop-control: {error}"))
+    let place = folder();
+    let auto = Config {
+        backend: BackendChoice::Auto,
+        ..images(&place)
+    };
+    let driver = Driver::open(auto).unwrap();
+    let expected = if why.is_none() { "image" } else { "directory" };
+    assert_eq!(driver.backend().0, expected, "{:?}", driver.backend());
 }
 
 /// What this thread and those that it starts mount, nobody else sees; it goes when they do.
-fn alone() {
+pub(crate) fn alone() {
     #[expect(
         deprecated,
         reason = "the safe form; only with shared file descriptors it would not be"
@@ -91,8 +104,8 @@ pub(crate) fn images(place: &TempDir) -> Config {
 }
 
 /// Starts a driver with images, or says why not.
-pub(crate) async fn image_rig(test: &str) -> Option<Rig> {
-    let place = ground(test)?;
+pub(crate) async fn image_rig() -> Option<Rig> {
+    let place = ground()?;
     let config = images(&place);
     Some(Rig::of(place, config).await)
 }

@@ -391,7 +391,7 @@ async fn write_order(rig: &Rig, access: v1::VolumeCapability, pause: Duration) {
 
 #[tokio::test]
 async fn writes_are_cut_in_the_order_they_were_made_in_file_systems() {
-    let Some(rig) = image_rig("write order in file systems").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     write_order(&rig, files("ext4"), Duration::ZERO).await;
@@ -400,7 +400,7 @@ async fn writes_are_cut_in_the_order_they_were_made_in_file_systems() {
 
 #[tokio::test]
 async fn writes_are_cut_in_the_order_they_were_made_on_devices() {
-    let Some(rig) = image_rig("write order on devices").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     // A device cannot be held, so there has to be a pause at some time.
@@ -410,7 +410,7 @@ async fn writes_are_cut_in_the_order_they_were_made_on_devices() {
 
 #[tokio::test]
 async fn devices_that_are_never_quiet_are_refused_rather_than_cut_apart() {
-    let Some(rig) = image_rig("devices that are never quiet").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     let mut shown = Vec::new();
@@ -451,7 +451,7 @@ async fn devices_that_are_never_quiet_are_refused_rather_than_cut_apart() {
 
 #[tokio::test]
 async fn files_and_devices_are_cut_together() {
-    let Some(rig) = image_rig("a mixed group").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     rig.client

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tintype_csi::v1;
 use tintype_driver::{BackendChoice, Config, Driver};
+use tintype_testing::not_run;
 use tonic::Code;
 
 use crate::ground::*;
@@ -16,7 +17,7 @@ use crate::rig::*;
 
 #[tokio::test]
 async fn what_was_cut_comes_back_on_every_file_system() {
-    let Some(rig) = image_rig("a snapshot of every file system").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     for (fs_type, least) in [("", 16), ("ext4", 16), ("xfs", 300)] {
@@ -62,7 +63,7 @@ async fn what_was_cut_comes_back_on_every_file_system() {
 
 #[tokio::test]
 async fn a_clone_of_a_volume_in_use_is_of_one_moment_too() {
-    let Some(rig) = image_rig("a clone of a volume").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     for fs_type in ["ext4", "xfs"] {
@@ -91,7 +92,7 @@ async fn a_clone_of_a_volume_in_use_is_of_one_moment_too() {
 
 #[tokio::test]
 async fn types_that_cannot_be_or_do_not_fit_are_refused() {
-    let Some(rig) = image_rig("a refused file system").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     let create = |request| rig.client.create_volume(request);
@@ -121,7 +122,7 @@ async fn types_that_cannot_be_or_do_not_fit_are_refused() {
 
 #[tokio::test]
 async fn a_block_volume_is_a_device_and_is_cut_and_restored_larger() {
-    let Some(rig) = image_rig("a block volume").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     let request = sized("b", block(), 8);
@@ -173,7 +174,7 @@ fn may_grow_ext4() -> bool {
 
 #[tokio::test]
 async fn a_volume_grows_while_it_is_used() {
-    let Some(rig) = image_rig("an expansion").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     for (fs_type, from, to) in [("ext4", 16, 200), ("xfs", 300, 500)] {
@@ -199,7 +200,7 @@ async fn a_volume_grows_while_it_is_used() {
         let on_node = rig.client.node_expand_volume(on_node).await;
         let grown = before + u64::try_from((to - from) * MIB * 9 / 10).unwrap();
         if fs_type == "ext4" && !may_grow_ext4() {
-            println!("not run: ext4 grows while it is used only with CAP_SYS_RESOURCE (1 of 2)");
+            not_run("while ext4 is used: it needs CAP_SYS_RESOURCE");
             assert!(done.node_expansion_required);
             refused(on_node, Code::FailedPrecondition, "CAP_SYS_RESOURCE");
             assert_eq!(total(&target), before);
@@ -223,7 +224,7 @@ async fn a_volume_grows_while_it_is_used() {
 #[tokio::test]
 async fn many_snapshots_share_their_blocks_and_give_them_back() {
     const SNAPSHOTS: usize = 100;
-    let Some(rig) = image_rig("many snapshots").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     let pool = rig.store("pool");
@@ -295,7 +296,7 @@ fn extents(image: &Path) -> u64 {
 #[tokio::test]
 async fn a_volume_that_is_cut_again_and_again_stays_in_few_pieces() {
     const SNAPSHOTS: u64 = 80;
-    let Some(rig) = image_rig("a volume cut again and again").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     for fs_type in ["ext4", "xfs"] {
@@ -327,7 +328,7 @@ async fn a_volume_that_is_cut_again_and_again_stays_in_few_pieces() {
 
 #[tokio::test]
 async fn what_is_published_outlives_the_driver_and_is_adopted() {
-    let Some(rig) = image_rig("an adopted volume").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     for (id, capability) in [("v", files("")), ("b", block()), ("idle", files(""))] {
@@ -362,7 +363,7 @@ async fn what_is_published_outlives_the_driver_and_is_adopted() {
 
 #[tokio::test]
 async fn a_volume_in_use_elsewhere_is_not_deleted() {
-    let Some(rig) = image_rig("a volume in use elsewhere").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     let made = rig.client.create_volume(sized("v", files(""), 16)).await;
@@ -390,7 +391,7 @@ async fn a_volume_in_use_elsewhere_is_not_deleted() {
 
 #[tokio::test]
 async fn a_data_dir_that_shares_blocks_itself_needs_no_pool_file() {
-    let Some(place) = ground("a data dir on XFS") else {
+    let Some(place) = ground() else {
         return;
     };
     // The folder in a pool of another driver will do.
@@ -411,7 +412,7 @@ async fn a_data_dir_that_shares_blocks_itself_needs_no_pool_file() {
 
 #[test]
 fn auto_takes_images_where_it_can_and_says_why() {
-    let Some(place) = ground("the choice of images") else {
+    let Some(place) = ground() else {
         return;
     };
     let config = Config {
@@ -430,7 +431,7 @@ fn auto_takes_images_where_it_can_and_says_why() {
 
 #[test]
 fn auto_takes_folders_where_there_is_no_room_for_a_pool_and_says_so() {
-    let Some(place) = ground("the choice of folders") else {
+    let Some(place) = ground() else {
         return;
     };
     let data = place.path().join("data");

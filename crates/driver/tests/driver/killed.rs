@@ -197,7 +197,7 @@ async fn make(client: Client, round: u64) -> Told {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_driver_loses_nothing_leaks_nothing_and_freezes_nothing() {
     const ROUNDS: u64 = 6;
-    let Some(place) = Box::pin(async { ground("a killed driver") }).await else {
+    let Some(place) = Box::pin(async { ground() }).await else {
         return;
     };
     Box::pin(rounds(place, ROUNDS)).await;
@@ -346,7 +346,7 @@ fn fsfreeze(what: &str, place: &Path) -> bool {
 
 #[tokio::test]
 async fn what_a_driver_and_its_guard_left_frozen_is_thawed_and_nothing_else() {
-    let Some(rig) = image_rig("a volume that was left frozen").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     let mut shown = Vec::new();
@@ -385,7 +385,7 @@ async fn what_a_driver_and_its_guard_left_frozen_is_thawed_and_nothing_else() {
 
 #[tokio::test]
 async fn a_pool_that_was_half_made_is_made_anew_and_one_that_is_missing_is_missed() {
-    let Some(place) = ground("a half-made pool") else {
+    let Some(place) = ground() else {
         return;
     };
     let (config, data) = (images(&place), place.path().join("data"));

@@ -7,6 +7,7 @@ use tintype_csi::v1::node_service_capability::rpc::Type as Can;
 use tintype_csi::v1::volume_capability::{AccessType, MountVolume, access_mode::Mode};
 use tintype_csi::{CallError, v1};
 use tintype_driver::BackendChoice;
+use tintype_testing::{may_mount, not_run, without_mounts};
 use tonic::Code;
 
 use crate::rig::*;
@@ -66,7 +67,7 @@ async fn a_volume_is_staged_shown_measured_and_hidden() {
     }
     fs::write(target.join("file"), "through").unwrap();
     assert_eq!(fs::read(rig.data(&made).join("file")).unwrap(), b"through");
-    assert_eq!(target.is_symlink(), !is_root());
+    assert_eq!(target.is_symlink(), !may_mount());
     let stats = v1::NodeGetVolumeStatsRequest {
         volume_id: "v".into(),
         volume_path: target.to_str().unwrap().into(),
@@ -182,7 +183,7 @@ async fn a_place_that_vanished_holds_nothing_back() {
     let target = rig.target("here");
     rig.show("v", &target).await.unwrap();
     // As after a restart of the machine.
-    if is_root() {
+    if may_mount() {
         rustix::mount::unmount(&target, rustix::mount::UnmountFlags::empty()).unwrap();
     } else {
         fs::remove_file(&target).unwrap();
@@ -190,7 +191,7 @@ async fn a_place_that_vanished_holds_nothing_back() {
     rig.show("v", &target).await.unwrap();
     rig.hide("v", &target).await.unwrap();
     rig.show("v", &target).await.unwrap();
-    if is_root() {
+    if may_mount() {
         rustix::mount::unmount(&target, rustix::mount::UnmountFlags::empty()).unwrap();
     } else {
         fs::remove_file(&target).unwrap();
@@ -201,8 +202,8 @@ async fn a_place_that_vanished_holds_nothing_back() {
 
 #[tokio::test]
 async fn reading_only_means_that_where_it_can_be_enforced() {
-    if !is_root() {
-        println!("not run: read-only mounts need CAP_SYS_ADMIN (1 test)");
+    if let Some(why) = without_mounts() {
+        not_run(&why);
         return;
     }
     let rig = Rig::new().await;

@@ -27,7 +27,7 @@ fn fill_up(path: &Path, most: usize) -> Option<std::io::Error> {
 
 #[tokio::test]
 async fn a_full_pool_is_said_harms_nobody_else_and_can_be_freed() {
-    let Some(place) = ground("a full pool") else {
+    let Some(place) = ground() else {
         return;
     };
     let config = Config {
@@ -106,7 +106,7 @@ fn available(path: &Path) -> u64 {
 #[tokio::test]
 async fn room_that_was_only_taken_in_advance_is_no_reason_to_refuse() {
     const LEFT: u64 = 48 << 20;
-    let Some(rig) = image_rig("room taken in advance").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     let request = sized("v", files(""), 512);
@@ -137,7 +137,7 @@ async fn room_that_was_only_taken_in_advance_is_no_reason_to_refuse() {
 
 #[tokio::test]
 async fn an_image_that_is_missing_cut_off_or_damaged_is_said_and_harms_no_other() {
-    let Some(rig) = image_rig("a damaged image").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     for id in ["missing", "short", "damaged", "whole"] {
@@ -196,7 +196,7 @@ async fn an_image_that_is_missing_cut_off_or_damaged_is_said_and_harms_no_other(
 
 #[tokio::test]
 async fn read_only_below_is_said_with_a_cure() {
-    let Some(rig) = image_rig("a read-only pool").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     let made = rig
@@ -237,7 +237,7 @@ async fn read_only_below_is_said_with_a_cure() {
 
 #[tokio::test]
 async fn no_inodes_left_below_is_said() {
-    let Some(place) = ground("a data dir without inodes") else {
+    let Some(place) = ground() else {
         return;
     };
     let data = place.path().join("data");
@@ -347,7 +347,7 @@ async fn names_are_compared_with_files_and_repaired() {
 
 #[tokio::test]
 async fn images_are_compared_with_their_names_too() {
-    let Some(rig) = image_rig("fsck of images").await else {
+    let Some(rig) = image_rig().await else {
         return;
     };
     for id in ["good", "missing", "short", "forgotten"] {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rustix::mount::{MountFlags, UnmountFlags};
 use tempfile::TempDir;
 use tintype_driver::BackendChoice;
+use tintype_testing::not_run;
 use tonic::Code;
 
 use crate::rig::*;
@@ -19,7 +20,7 @@ impl Drop for Small {
     }
 }
 
-async fn on_eight_mebibytes(test: &str) -> Option<(Rig, Small)> {
+async fn on_eight_mebibytes() -> Option<(Rig, Small)> {
     let place = TempDir::new().unwrap();
     let data = place.path().join("data");
     fs::create_dir(&data).unwrap();
@@ -30,7 +31,7 @@ async fn on_eight_mebibytes(test: &str) -> Option<(Rig, Small)> {
             Some((Rig::at(place, BackendChoice::Directory).await, small))
         }
         Err(errno) => {
-            println!("not run: {test} needs to mount a small tmpfs: {errno} (1 test)");
+            not_run(&format!("it needs to mount a tmpfs: {errno}"));
             None
         }
     }
@@ -38,7 +39,7 @@ async fn on_eight_mebibytes(test: &str) -> Option<(Rig, Small)> {
 
 #[tokio::test]
 async fn out_of_space_is_said_and_leaves_nothing_half_made() {
-    let Some((rig, _small)) = on_eight_mebibytes("out of space").await else {
+    let Some((rig, _small)) = on_eight_mebibytes().await else {
         return;
     };
     let made = rig.volume("v").await;
@@ -70,7 +71,7 @@ async fn out_of_space_is_said_and_leaves_nothing_half_made() {
 
 #[tokio::test]
 async fn out_of_inodes_is_said_too() {
-    let Some((rig, _small)) = on_eight_mebibytes("out of inodes").await else {
+    let Some((rig, _small)) = on_eight_mebibytes().await else {
         return;
     };
     let made = rig.volume("v").await;

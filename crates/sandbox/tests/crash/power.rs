@@ -13,6 +13,7 @@ use std::{
 };
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tintype_testing::{not_run, without, without_mounts};
 
 use crate::{
     killed::tail,
@@ -46,7 +47,7 @@ const TOOLS: [&str; 7] = [
 #[test]
 fn keeps_its_word_when_the_file_system_is_shut_down() {
     if let Some(why) = impossible() {
-        println!("SKIPPED on {} file systems: {why}", FILE_SYSTEMS.len());
+        not_run(&why);
         return;
     }
     let folder = format!("tintype-test-{}-power-", std::process::id());
@@ -65,19 +66,16 @@ fn keeps_its_word_when_the_file_system_is_shut_down() {
 
 /// Why this machine cannot run the test.
 fn impossible() -> Option<String> {
-    if !rustix::process::geteuid().is_root() {
-        return Some("not root".to_owned());
-    }
-    let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(Path::new);
-    let missing = |tool: &&&str| !folders.iter().any(|folder| folder.join(tool).exists());
-    if let Some(tool) = TOOLS.iter().find(missing) {
-        return Some(format!("{tool} is not there"));
+    let missing = without_mounts().or_else(|| without(&TOOLS));
+    if missing.is_some() {
+        return missing;
     }
     let alone = Command::new("unshare")
         .args(["--mount", "losetup", "--find"])
         .output()
         .unwrap();
-    (!alone.status.success()).then(|| String::from_utf8_lossy(&alone.stderr).trim().to_owned())
+    let said = String::from_utf8_lossy(&alone.stderr);
+    (!alone.status.success()).then(|| format!("it needs loop devices ({})", said.trim()))
 }
 
 /// Not a test unless the process was started in a namespace.

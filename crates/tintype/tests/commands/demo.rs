@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::process::CommandExt as _, path::Path};
 
+use tintype_testing::{not_run, without, without_loop_devices, without_mounts};
+
 use crate::process::{succeed, text, tintype};
 
 /// Enough for the story, little enough for a test.
@@ -97,13 +99,7 @@ fn a_source_that_is_not_there_is_named() {
 }
 
 /// The demo on images, in a mount namespace of its own; none, and said, where that cannot be.
-fn demo_on_images(test: &str, folder: &Path, args: &[&str]) -> Option<String> {
-    let root =
-        fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-    let there = |tool: &&str| {
-        let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
-        folders.iter().any(|it| Path::new(it).join(tool).exists())
-    };
+fn demo_on_images(folder: &Path, args: &[&str]) -> Option<String> {
     let tools = [
         "unshare",
         "mkfs.xfs",
@@ -113,21 +109,11 @@ fn demo_on_images(test: &str, folder: &Path, args: &[&str]) -> Option<String> {
         "e2fsck",
         "resize2fs",
     ];
-    let missing = tools.iter().find(|tool| !there(tool));
-    let why = if !root {
-        Some("not root".to_owned())
-    } else if let Some(tool) = missing {
-        Some(format!("{tool} is missing"))
-    } else {
-        let control = fs::File::open("/dev/loop-control");
-        control
-            .err()
-            .map(|error| format!("/dev/loop-control: {error}"))
-    };
-    if let Some(why) = why {
-        println!(
-            "not run: {test} needs root, loop devices, and the programs of ext4 and XFS: {why} (1 test)"
-        );
+    let missing = without_mounts()
+        .or_else(|| without(&tools))
+        .or_else(without_loop_devices);
+    if let Some(why) = missing {
+        not_run(&why);
         return None;
     }
     let mut command = std::process::Command::new("unshare");
@@ -155,7 +141,7 @@ fn every_file_comes_back_from_an_image_and_nothing_is_left() {
     let temporary = folder.path().join("tmp");
     fs::create_dir(&temporary).unwrap();
     let args = ["--from", from.to_str().unwrap()];
-    let Some(table) = demo_on_images("the demo on images", &temporary, &args) else {
+    let Some(table) = demo_on_images(&temporary, &args) else {
         return;
     };
     assert!(
@@ -169,7 +155,7 @@ fn every_file_comes_back_from_an_image_and_nothing_is_left() {
 fn every_byte_of_a_device_comes_back_and_nothing_is_left() {
     let folder = labelled();
     let args = ["--volume-mode", "Block"];
-    let Some(table) = demo_on_images("the demo on a device", folder.path(), &args) else {
+    let Some(table) = demo_on_images(folder.path(), &args) else {
         return;
     };
     assert!(

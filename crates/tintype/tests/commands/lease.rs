@@ -146,9 +146,7 @@ fn in_the_way() -> Option<String> {
 #[tokio::test]
 async fn d19_a_lease_moves_between_two_processes_and_is_given_back_on_sigterm() {
     if let Some(why) = in_the_way() {
-        println!(
-            "not run: d19_a_lease_moves_between_two_processes_and_is_given_back_on_sigterm needs root and two host names: {why} (1 test)"
-        );
+        tintype_testing::not_run(&format!("it needs root and two host names: {why}"));
         return;
     }
     let folder = tempfile::tempdir().unwrap();
