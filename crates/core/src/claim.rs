@@ -10,13 +10,15 @@
 //! tells of. What was made, or may have been, for a claim that nobody wants any more is removed
 //! again: the call is repeated until its outcome is certain, then the volume is deleted, after a
 //! read past the cache found no object for it. So does what was made for a node that went, unless
-//! this process made it and knows where it is. A source is protected before the call if nobody else
-//! keeps it, else as soon as the call takes long; [`guard`](crate::guard) lets it go.
+//! this process made it and knows where it is. A refusal that follows an uncertain call, or a mark
+//! that was found, counts only when it is repeated. A source is protected before the call if nobody
+//! else keeps it, else as soon as the outcome of a call is in doubt; [`guard`](crate::guard) lets it
+//! go.
 //!
-//! **Assumptions.** The driver is idempotent by name; the name is made of the claim's uid. A refusal
-//! leaves nothing behind (external-provisioner assumes the same).
+//! **Assumptions.** The driver is idempotent by name; the name is made of the claim's uid.
 //!
-//! **Caveats.** If class or source go before a call in doubt could be repeated by a new process,
+//! **Caveats.** A driver that refuses twice in a row a name it has made a volume for leaks that
+//! volume; no CSI call finds one by name. If class or source go before a call in doubt could be repeated by a new process,
 //! the claim stays, and says what has to be brought back. So it does with a provisioner on each node
 //! until the one whose mark it has has found out what is there.
 
@@ -36,7 +38,7 @@ pub use facts::{
     meet,
 };
 pub use grant::{Grant, GrantFrom, GrantTo};
-pub use memory::{Memory, Outcome, Turn};
+pub use memory::{Failure, Memory, Outcome, Turn};
 pub use render::{Volume, complaint_event, populator_event, render};
 pub(crate) use request::for_driver as parameters_for_driver;
 pub use request::{AccessMode, Object, Request, RequestSource, Why, request};
@@ -62,8 +64,6 @@ pub enum Step {
     Mark,
     /// Call `CreateVolume`.
     CreateOnStorage,
-    /// Wait on for the answer to `CreateVolume`.
-    AwaitDriver,
     /// Create the `PersistentVolume`, already pointing at the claim.
     CreateVolume,
     /// Take the in-flight finalizer off.
@@ -95,7 +95,6 @@ impl Step {
             | Self::ProtectSource
             | Self::Mark
             | Self::CreateOnStorage
-            | Self::AwaitDriver
             | Self::CreateVolume
             | Self::DeleteOrphan
             | Self::DrawLot
@@ -159,15 +158,12 @@ const fn in_doubt(facts: &Facts, marked: bool) -> bool {
     match facts.outcome {
         Outcome::Uncertain => true,
         Outcome::None => marked,
-        Outcome::Calling | Outcome::Created | Outcome::Nothing => false,
+        Outcome::Created | Outcome::Nothing => false,
     }
 }
 
 /// Nobody waits for the volume any more.
 fn abandon(facts: &Facts, marked: bool) -> Next {
-    if facts.outcome == Outcome::Calling {
-        return Verdict::Do(Step::AwaitDriver);
-    }
     if facts.outcome != Outcome::Created && !in_doubt(facts, marked) {
         return if marked {
             Verdict::Do(Step::Unmark)
@@ -224,17 +220,6 @@ fn provision(facts: &Facts, claim: ClaimFact) -> Next {
             return unless_told_of(facts, |facts| call(facts, Step::DeleteOrphan));
         }
         Outcome::Created => return Verdict::Do(Step::CreateVolume),
-        Outcome::Calling => {
-            return Verdict::Do(match facts.source {
-                SourceFact::Unprotected | SourceFact::Exposed => Step::ProtectSource,
-                SourceFact::Nothing
-                | SourceFact::Unknown
-                | SourceFact::Foreign
-                | SourceFact::Refused(_)
-                | SourceFact::Unseen
-                | SourceFact::Fine => Step::AwaitDriver,
-            });
-        }
         Outcome::None | Outcome::Uncertain | Outcome::Nothing => {}
     }
     let doubt = in_doubt(facts, claim.marked);
@@ -337,7 +322,17 @@ fn blocked(facts: &Facts, marked: bool, obstacle: Obstacle) -> Next {
             return Verdict::Do(Step::Complain(Complaint::Driver));
         }
         if facts.repeat == Repeat::Remembered {
-            return call(facts, Step::CreateOnStorage);
+            // A look shows whether the source can be protected first.
+            return match obstacle {
+                Obstacle::Step(step @ (Step::LookUpContent | Step::LookUpAttributes))
+                    if facts.call_due =>
+                {
+                    Verdict::Do(step)
+                }
+                Obstacle::Step(_) | Obstacle::Cure(_) | Obstacle::Wait(_) => {
+                    call(facts, Step::CreateOnStorage)
+                }
+            };
         }
         // Whoever has the claim next knows nothing of the call.
         if matches!(obstacle, Obstacle::Step(step) if step.unmarks()) {

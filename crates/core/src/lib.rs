@@ -57,6 +57,7 @@
 pub mod capacity;
 pub mod claim;
 pub mod content;
+pub mod doubt;
 pub mod group;
 pub mod group_content;
 pub mod guard;

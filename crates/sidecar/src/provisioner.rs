@@ -206,7 +206,6 @@ impl Machines {
                 identity,
                 settings,
                 memory,
-                calls: std::sync::Mutex::default(),
                 documents: documents.clone(),
                 metrics: counts.clone(),
                 lots,

@@ -121,7 +121,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         memory: Remembered::default(),
     };
     let applier = Applier::new(client, recorder);
-    let mut doubts = vec![machine.memory.count(|it: &content::Memory| it.doubt)];
+    let mut doubts = vec![machine.memory.count(|it: &content::Memory| it.doubt.open)];
     let groups = groups.map(|watched| {
         let (cache, queue) = (watched.contents.clone(), watched.queue.clone());
         let looks = resync(cache, queue.clone(), resync_period.0, shutdown.clone());
@@ -132,7 +132,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
             tell,
         );
         let machine = GroupContents::beside(&machine, watched, names);
-        doubts.push(machine.memory.count(|it| it.calls.doubt));
+        doubts.push(machine.memory.count(|it| it.calls.doubt.open));
         engine(machine, queue, &applier, (clock, schedule), &role)
     });
     tell_doubts(&role.metrics, doubts)?;

@@ -6,6 +6,7 @@ use super::complaint::Complaint;
 use super::render::Volume;
 use super::request::{Request, Why};
 use crate::Time;
+use crate::doubt::Doubt;
 use crate::object::Uid;
 use crate::retry::{Backoff, Schedule};
 
@@ -19,14 +20,25 @@ pub enum Outcome {
     /// Nothing is known since the process started.
     #[default]
     None,
-    /// The driver has not answered yet.
-    Calling,
     /// The volume exists.
     Created,
     /// The call may have had an effect.
     Uncertain,
     /// Surely nothing is on storage: not called, refused, or removed again.
     Nothing,
+}
+
+/// How a `CreateVolume` failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// Something was missing before the call could be made.
+    NotCalled,
+    /// The driver refused.
+    Refused,
+    /// The call may have had an effect.
+    Uncertain,
+    /// It made something else than was asked for, and that was removed again.
+    Undone,
 }
 
 /// On each node: when the claim may be taken.
@@ -57,6 +69,8 @@ pub struct Memory {
     pub began: Time,
     /// When the driver may be called again.
     pub backoff: Backoff,
+    /// What failed calls say together.
+    pub doubt: Doubt,
     /// What was asked for: repeated to the letter while the outcome is uncertain.
     pub request: Option<Arc<Request>>,
     /// Nobody can use what is on storage: it was asked for only to find out what is there, and may be
@@ -90,7 +104,7 @@ impl Memory {
     /// There may be something on storage that nothing else in this process tells of.
     pub const fn in_debt(&self) -> bool {
         match self.outcome {
-            Outcome::Calling | Outcome::Created | Outcome::Uncertain => true,
+            Outcome::Created | Outcome::Uncertain => true,
             Outcome::None | Outcome::Nothing => false,
         }
     }
@@ -99,8 +113,10 @@ impl Memory {
     /// was found, a process before this one may have called.
     pub fn folded_mark(&mut self, found: bool) {
         self.confirmed = true;
-        if self.outcome == Outcome::None && !found {
-            self.outcome = Outcome::Nothing;
+        match (self.outcome, found) {
+            (Outcome::None, true) => self.doubt.uncertain(),
+            (Outcome::None, false) => self.outcome = Outcome::Nothing,
+            (Outcome::Created | Outcome::Uncertain | Outcome::Nothing, _) => {}
         }
     }
 
@@ -130,6 +146,7 @@ impl Memory {
     /// The driver made the volume.
     pub fn folded_created(&mut self, volume: Volume) {
         self.outcome = Outcome::Created;
+        self.doubt.settled();
         self.volume = Some(Arc::new(volume));
         self.failure = None;
         self.said = false;
@@ -140,33 +157,44 @@ impl Memory {
     /// The volume that nobody wants is gone.
     pub fn folded_removed(&mut self) {
         self.outcome = Outcome::Nothing;
+        self.doubt.settled();
         self.volume = None;
         self.request = None;
         self.stray = false;
         self.backoff.succeeded();
     }
 
-    /// The call failed: [`Outcome::Nothing`] if it surely had no effect.
+    /// The call failed, in these words: [`Outcome::Nothing`] once it is sure that nothing is on
+    /// storage.
     pub fn folded_failure(
         &mut self,
-        outcome: Outcome,
-        failure: &str,
+        failure: Failure,
+        words: &str,
         now: Time,
         schedule: Schedule,
         dice: u8,
     ) {
-        self.outcome = outcome;
-        if self.failure.as_deref() != Some(failure) {
-            self.failure = Some(failure.into());
+        match failure {
+            Failure::NotCalled => {}
+            Failure::Refused => self.doubt.refused(),
+            Failure::Uncertain => self.doubt.uncertain(),
+            Failure::Undone => self.doubt.settled(),
+        }
+        self.outcome = match failure {
+            Failure::NotCalled => self.outcome,
+            Failure::Undone => Outcome::Nothing,
+            Failure::Refused if self.doubt.is_believed() => Outcome::Nothing,
+            Failure::Refused | Failure::Uncertain => Outcome::Uncertain,
+        };
+        if self.outcome == Outcome::Nothing {
+            self.doubt.settled();
+        }
+        if self.failure.as_deref() != Some(words) {
+            self.failure = Some(words.into());
             self.said = false;
         }
         self.said_complaint = None;
         self.backoff.failed(now, schedule, dice);
-    }
-
-    /// Something the call needs was missing; what is in doubt stays so.
-    pub fn folded_not_called(&mut self, failure: &str, now: Time, schedule: Schedule, dice: u8) {
-        self.folded_failure(self.outcome, failure, now, schedule, dice);
     }
 
     /// The driver said that it can never make this (`InvalidArgument`): it is left alone for long.

@@ -97,7 +97,6 @@ pub fn render(step: Step, seen: &Sighting, identity: &str) -> Option<Write> {
         | Step::Complain(_)
         | Step::TellPopulator
         | Step::CreateOnStorage
-        | Step::AwaitDriver
         | Step::DrawLot
         | Step::AskCapacity
         | Step::DeleteOrphan => None,

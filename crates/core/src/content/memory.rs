@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::Step;
+use crate::doubt::Doubt;
 use crate::object::{Class, Content, Meta, SecretRef, Uid, Version};
 use crate::retry::{Backoff, Schedule};
 use crate::{Seen, Stamp, Time};
@@ -101,10 +102,8 @@ pub struct Memory {
     pub tried: Option<Arc<Cause>>,
     /// This process wrote the being-created mark that is on the content.
     pub marked: bool,
-    /// Some attempt since the mark may have had an effect.
-    pub doubt: bool,
-    /// Refusals in a row.
-    pub refusals: u8,
+    /// What failed attempts since the mark say together.
+    pub doubt: Doubt,
     /// Polls in a row that found it not ready.
     pub polls: u8,
 }
@@ -164,8 +163,7 @@ impl Memory {
     pub fn folded_mark(&mut self) {
         self.outcome = Outcome::None;
         self.marked = true;
-        self.doubt = false;
-        self.refusals = 0;
+        self.doubt.settled();
     }
 
     /// The answer was written down: from here on the status says it, and may say more.
@@ -176,8 +174,7 @@ impl Memory {
     /// The mark was taken off.
     pub fn folded_clear(&mut self) {
         self.marked = false;
-        self.doubt = false;
-        self.refusals = 0;
+        self.doubt.settled();
     }
 
     /// A create or status call was answered; `wall` stands in for a creation time nobody gave.
@@ -190,8 +187,7 @@ impl Memory {
         self.outcome = Outcome::Created;
         self.failure = None;
         self.tried = None;
-        self.doubt = false;
-        self.refusals = 0;
+        self.doubt.settled();
         self.backoff.succeeded();
         if !reply.ready {
             let step = usize::from(self.polls).min(POLL.len() - 1);
@@ -211,11 +207,8 @@ impl Memory {
         dice: u8,
     ) {
         match outcome {
-            Outcome::Uncertain => {
-                self.doubt = true;
-                self.refusals = 0;
-            }
-            Outcome::Refused => self.refusals = self.refusals.saturating_add(1),
+            Outcome::Uncertain => self.doubt.uncertain(),
+            Outcome::Refused => self.doubt.refused(),
             Outcome::None
             | Outcome::Created
             | Outcome::NotCalled
@@ -246,7 +239,11 @@ impl Memory {
 
     /// A refusal leaves nothing behind: no attempt before it may have, or it was repeated.
     pub fn confirmed(&self) -> bool {
-        self.outcome == Outcome::Refused && (self.refusals >= 2 || (self.marked && !self.doubt))
+        let doubt = Doubt {
+            open: self.doubt.open || !self.marked,
+            ..self.doubt
+        };
+        self.outcome == Outcome::Refused && doubt.is_believed()
     }
 
     /// The answer holds something the content's status does not say (spec sidecar 3.8).

@@ -12,6 +12,7 @@ use std::hash::{Hash, Hasher};
 
 use tintype_core::Seen;
 use tintype_core::claim::{Complaint, Outcome, Turn};
+use tintype_core::doubt::Doubt;
 
 use super::explore;
 
@@ -34,6 +35,8 @@ pub(crate) struct Setup {
     places: Places,
     /// Calls that fail, replies that get lost.
     faults: u8,
+    /// Of these, refusals by a driver that made the volume, or is still at it.
+    lies: u8,
     /// Crashes of the provisioner.
     crashes: u8,
 }
@@ -116,6 +119,7 @@ struct Memory {
     of: Option<u8>,
     outcome: Outcome,
     confirmed: bool,
+    doubt: Doubt,
     /// A request is remembered: for which node, or for anywhere.
     asked: Option<Node>,
     stray: bool,
@@ -131,6 +135,10 @@ const BLANK: Memory = Memory {
     of: None,
     outcome: Outcome::None,
     confirmed: false,
+    doubt: Doubt {
+        open: false,
+        refusals: 0,
+    },
     asked: None,
     stray: false,
     exhausted: false,
@@ -159,6 +167,7 @@ struct Provisioner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Left {
     faults: u8,
+    lies: u8,
     crashes: u8,
 }
 
@@ -218,6 +227,7 @@ impl World {
             },
             left: Left {
                 faults: setup.faults,
+                lies: setup.lies,
                 crashes: setup.crashes,
             },
             harm: None,
@@ -239,6 +249,7 @@ const PLAIN: Setup = Setup {
     claims: 2,
     places: Places::Everywhere,
     faults: 2,
+    lies: 1,
     crashes: 1,
 };
 

@@ -7,6 +7,7 @@
 use std::hash::{Hash, Hasher};
 
 use tintype_core::content::Outcome;
+use tintype_core::doubt::Doubt;
 use tintype_core::pair::Memory;
 use tintype_core::snapshot::Complaint;
 use tintype_core::{DeletionPolicy, Seen};
@@ -179,8 +180,7 @@ pub(crate) struct Recalled {
     pub(crate) of: Option<u8>,
     pub(crate) outcome: Outcome,
     pub(crate) marked: bool,
-    pub(crate) doubt: bool,
-    pub(crate) refusals: u8,
+    pub(crate) doubt: Doubt,
     /// The driver's last answer: ready or not.
     pub(crate) reply: Option<bool>,
     pub(crate) failure: Option<Trouble>,
@@ -194,8 +194,7 @@ impl Default for Recalled {
             of: None,
             outcome: Outcome::None,
             marked: false,
-            doubt: false,
-            refusals: 0,
+            doubt: Doubt::default(),
             reply: None,
             failure: None,
             failing: false,

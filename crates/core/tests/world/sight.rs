@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use tintype_core::content::{self, CallFailure, Origin, Outcome, Reply};
+use tintype_core::doubt::Doubt;
 use tintype_core::pair::{Choice, ClassFact, ContentFact, Policy, Publication, Sight};
 use tintype_core::retry::Schedule;
 use tintype_core::snapshot::{self, ClaimFact, GroupFact, NodeFact, SnapshotFact, SourceFact};
@@ -235,7 +236,6 @@ impl Recalled {
             outcome: self.outcome,
             marked: self.marked,
             doubt: self.doubt,
-            refusals: self.refusals,
             reply: self.reply.map(|ready| Arc::new(reply(ready))),
             failure: self.failure.map(|it| Arc::new(failure(it))),
             ..content::Memory::default()
@@ -259,8 +259,10 @@ impl Recalled {
             of: self.of,
             outcome: memory.outcome,
             marked: memory.marked,
-            doubt: memory.doubt,
-            refusals: memory.refusals.min(2),
+            doubt: Doubt {
+                refusals: memory.doubt.refusals.min(2),
+                ..memory.doubt
+            },
             reply: memory.reply.as_ref().map(|it| it.ready),
             failure: self.failure.filter(|_| memory.failure.is_some()),
             failing: memory.backoff.failures() > 0,
@@ -286,7 +288,6 @@ impl Recalled {
             outcome: self.outcome,
             marked: self.marked,
             doubt: self.doubt,
-            refusals: self.refusals,
             ..content::Memory::default()
         }
         .confirmed()

@@ -25,6 +25,7 @@ use tokio::{
 pub(crate) const DEADLINE_EXCEEDED: u16 = 4;
 pub(crate) const FAILED_PRECONDITION: u16 = 9;
 pub(crate) const INTERNAL: u16 = 13;
+pub(crate) const UNAVAILABLE: u16 = 14;
 pub(crate) const UNAUTHENTICATED: u16 = 16;
 
 /// What becomes of one call.
@@ -54,9 +55,13 @@ impl Fault {
     }
 }
 
+/// Says what becomes of a call by its message.
+type Script = Box<dyn FnMut(&[u8]) -> Option<Fault> + Send>;
+
 #[derive(Default)]
 struct State {
     faults: HashMap<String, VecDeque<Fault>>,
+    scripts: HashMap<String, Script>,
     /// Method and message of every call, in order.
     calls: Vec<(String, Vec<u8>)>,
     /// Calls of each method under way, and the most there ever were.
@@ -94,6 +99,17 @@ impl Proxy {
         let mut state = self.state.lock().unwrap();
         let queue = state.faults.entry(method.to_owned()).or_default();
         queue.extend(faults);
+    }
+
+    /// Calls of this method for which nothing else is planned go as their message is answered here.
+    pub(crate) fn script<M: Message + Default>(
+        &self,
+        method: &str,
+        mut script: impl FnMut(M) -> Option<Fault> + Send + 'static,
+    ) {
+        let script = move |message: &[u8]| script(M::decode(message).unwrap());
+        let mut state = self.state.lock().unwrap();
+        state.scripts.insert(method.to_owned(), Box::new(script));
     }
 
     /// How many calls of this method came.
@@ -150,8 +166,9 @@ async fn pass(request: Request<Incoming>, driver: &Path, state: &Arc<Mutex<State
         let running = state.running.entry(method.clone()).or_default();
         running.0 += 1;
         running.1 = running.1.max(running.0);
-        let faults = state.faults.get_mut(&method);
-        faults.and_then(VecDeque::pop_front)
+        let planned = state.faults.get_mut(&method);
+        let planned = planned.and_then(VecDeque::pop_front);
+        planned.or_else(|| state.scripts.get_mut(&method)?(&body[5..]))
     };
     let request = || {
         let mut request = Request::new(Full::new(body.clone()));
@@ -193,21 +210,21 @@ async fn forward(
     change: Option<&(dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync)>,
 ) -> Answer {
     let Ok(stream) = UnixStream::connect(driver).await else {
-        return refusal(14, "the driver is away");
+        return refusal(UNAVAILABLE, "the driver is away");
     };
     let connection =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let Ok((mut sender, connection)) = connection else {
-        return refusal(14, "the driver is away");
+        return refusal(UNAVAILABLE, "the driver is away");
     };
     let connection = tokio::spawn(connection);
     let answer = sender.send_request(request).await;
     let Ok(answer) = answer else {
-        return refusal(14, "the driver went away");
+        return refusal(UNAVAILABLE, "the driver went away");
     };
     let (parts, body) = answer.into_parts();
     let Ok(body) = body.collect().await else {
-        return refusal(14, "the driver went away");
+        return refusal(UNAVAILABLE, "the driver went away");
     };
     connection.abort();
     let trailers = body.trailers().cloned();

@@ -1,16 +1,18 @@
 //! Many restores at once, what one costs in requests, and what failed ones leave behind: nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
+use tintype_api::VolumeSnapshot;
+use tintype_csi::v1::CreateVolumeRequest;
 use tintype_sidecar::provisioner::Pod;
 use tokio::sync::watch;
 
-use crate::proxy::{Fault, INTERNAL};
+use crate::proxy::{DEADLINE_EXCEEDED, Fault, INTERNAL, UNAVAILABLE};
 use crate::rig::{
     Log, PATIENCE, Rig, Running, account_client, from_snapshot, is_bound, provisioner, work,
 };
@@ -24,7 +26,9 @@ async fn start() -> (Rig, Running, Log) {
     let rig = Rig::start_with(|options| options.without = all).await;
     let log = Log::default();
     let client = account_client(&rig.world.cluster, "csi-provisioner", &log);
-    let provisioner = provisioner(client, &rig.proxy, Pod::default(), &[]);
+    // No call times out but those that are made to.
+    let line = ["--timeout=10m"];
+    let provisioner = provisioner(client, &rig.proxy, Pod::default(), &line);
     rig.world.bound_claim("data", &json!({})).await;
     rig.cut("monday", "data").await;
     rig.ready("monday").await;
@@ -117,17 +121,41 @@ async fn five_hundred_restores_at_once_finish_and_hold_up_no_snapshot() {
     rig.stop().await;
 }
 
+#[derive(Clone, Copy)]
+enum Trouble {
+    Refused,
+    Away,
+    /// It is made, and nobody hears of it.
+    Unheard,
+}
+
+const ORDERS: [[Trouble; 3]; 6] = [
+    [Trouble::Refused, Trouble::Away, Trouble::Unheard],
+    [Trouble::Refused, Trouble::Unheard, Trouble::Away],
+    [Trouble::Away, Trouble::Refused, Trouble::Unheard],
+    [Trouble::Away, Trouble::Unheard, Trouble::Refused],
+    [Trouble::Unheard, Trouble::Refused, Trouble::Away],
+    [Trouble::Unheard, Trouble::Away, Trouble::Refused],
+];
+
 #[tokio::test]
 async fn a_restore_that_fails_or_is_deleted_leaves_no_volume() {
     let (rig, provisioner, _) = start().await;
-    // No refusal after a call that had an effect: a driver that then says "nothing was made" is
-    // believed, as external-provisioner believes it (see the assumptions of the claim machine).
-    let faults = (0..60).map(|at| match at / 20 {
-        0 => Fault::Refuse(INTERNAL, "the disk is on fire"),
-        1 => Fault::Refuse(14, "come back later"),
-        _ => Fault::LoseReply,
-    });
-    rig.proxy.next("CreateVolume", faults);
+    // Each volume meets all three, in one of their orders: a driver that made it without being heard
+    // may refuse the next call.
+    let mut met: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    rig.proxy
+        .script("CreateVolume", move |call: CreateVolumeRequest| {
+            let order = met.len() % ORDERS.len();
+            let (order, calls) = met.entry(call.name).or_insert((order, 0));
+            let fault = ORDERS[*order].get(*calls).copied();
+            *calls += 1;
+            Some(match fault? {
+                Trouble::Refused => Fault::Refuse(INTERNAL, "the disk is on fire"),
+                Trouble::Away => Fault::Refuse(UNAVAILABLE, "come back later"),
+                Trouble::Unheard => Fault::LoseReply,
+            })
+        });
     let claims = rig.world.namespaced::<PersistentVolumeClaim>();
     stream::iter(0..40)
         .for_each_concurrent(AT_ONCE, |at| {
@@ -152,61 +180,85 @@ async fn a_restore_that_fails_or_is_deleted_leaves_no_volume() {
 #[tokio::test]
 async fn a_restore_costs_five_requests_and_no_polling() {
     let (rig, provisioner, log) = start().await;
-    log.lock().unwrap().clear();
-    rig.world
-        .bound_claim("restored", &from_snapshot("monday"))
+    for slow in [false, true] {
+        let (open, gate) = watch::channel(false);
+        if slow {
+            rig.proxy.next("CreateVolume", [Fault::Hold(gate)]);
+        }
+        let asked = rig.proxy.count("CreateVolume");
+        log.lock().unwrap().clear();
+        let name = format!("restored-{slow}");
+        rig.world.claim(&name, &from_snapshot("monday")).await;
+        rig.until("the driver is asked", || {
+            rig.proxy.count("CreateVolume") > asked
+        })
         .await;
-    let claims = rig.world.namespaced::<PersistentVolumeClaim>();
-    let unmarked = |it: Option<&PersistentVolumeClaim>| {
-        let finalizers = it.and_then(|it| it.metadata.finalizers.clone());
-        let mut finalizers = finalizers.into_iter().flatten();
-        it.is_some() && !finalizers.any(|it| it.starts_with("provisioner.tintype.dev/"))
-    };
-    rig.world.until(claims, "restored", unmarked).await;
-    rig.until("the event is sent", || {
-        work(&log).contains_key("POST events 201")
-    })
-    .await;
-    let found = work(&log);
-    let wanted = [
-        ("GET volumesnapshotcontents 200", 1),
-        ("POST events 201", 1),
-        ("POST persistentvolumes 201", 1),
-        ("PUT persistentvolumeclaims 200", 2),
-    ];
-    let wanted = wanted.map(|(request, times)| (request.to_owned(), times));
-    assert_eq!(found, wanted.into());
+        open.send_replace(true);
+        rig.world
+            .until(rig.world.namespaced(), &name, is_let_go)
+            .await;
+        rig.until("the event is sent", || {
+            work(&log).contains_key("POST events 201")
+        })
+        .await;
+        let found = work(&log);
+        let wanted = [
+            ("GET volumesnapshotcontents 200", 1),
+            ("POST events 201", 1),
+            ("POST persistentvolumes 201", 1),
+            ("PUT persistentvolumeclaims 200", 2),
+        ];
+        let wanted = wanted.map(|(request, times)| (request.to_owned(), times));
+        assert_eq!(found, wanted.into(), "slow: {slow}");
+    }
     provisioner.stop().await;
     rig.stop().await;
 }
 
-/// A second of silence, and the snapshot gets upstream's finalizer: a read and two writes more.
+/// Bound, and without the mark of a claim in flight.
+fn is_let_go(claim: Option<&PersistentVolumeClaim>) -> bool {
+    let finalizers = claim.and_then(|it| it.metadata.finalizers.clone());
+    let mut finalizers = finalizers.into_iter().flatten();
+    is_bound(claim) && !finalizers.any(|it| it.starts_with("provisioner.tintype.dev/"))
+}
+
+const SOURCE_FINALIZER: &str =
+    "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection";
+
+fn is_held(snapshot: Option<&VolumeSnapshot>) -> bool {
+    let finalizers = snapshot.and_then(|it| it.metadata.finalizers.as_ref());
+    finalizers.is_some_and(|it| it.iter().any(|it| it == SOURCE_FINALIZER))
+}
+
+/// D31: with upstream the first of two restores takes it off.
 #[tokio::test]
-async fn a_restore_by_a_slow_driver_costs_eight_requests() {
-    let (rig, provisioner, log) = start().await;
-    let (open, gate) = watch::channel(false);
-    rig.proxy.next("CreateVolume", [Fault::Hold(gate)]);
-    log.lock().unwrap().clear();
-    rig.world.claim("restored", &from_snapshot("monday")).await;
-    let puts = |times| {
-        let log = log.clone();
-        move || work(&log).get("PUT volumesnapshots 200") == Some(&times)
-    };
-    rig.until("the snapshot is protected", puts(1)).await;
-    open.send(true).unwrap();
-    let claims = rig.world.namespaced();
-    rig.world.until(claims, "restored", is_bound).await;
-    rig.until("the snapshot is let go", puts(2)).await;
-    rig.until("the claim is let go", || {
-        work(&log).get("PUT persistentvolumeclaims 200") == Some(&2)
-    })
-    .await;
-    rig.until("the event is sent", || {
-        work(&log).contains_key("POST events 201")
-    })
-    .await;
-    let found = work(&log);
-    assert_eq!(found.values().sum::<usize>(), 8, "{found:?}");
+async fn a_snapshot_is_let_go_after_the_last_of_its_restores() {
+    let (rig, provisioner, _) = start().await;
+    let snapshots = || rig.world.namespaced::<VolumeSnapshot>();
+    let gates = [watch::channel(false), watch::channel(false)];
+    for (at, (_, gate)) in gates.iter().enumerate() {
+        // In doubt at first, then slow.
+        let lost = Fault::Refuse(DEADLINE_EXCEEDED, "no answer in time");
+        rig.proxy
+            .next("CreateVolume", [lost, Fault::Hold(gate.clone())]);
+        let asked = rig.proxy.count("CreateVolume");
+        let name = format!("restored-{at}");
+        rig.world.claim(&name, &from_snapshot("monday")).await;
+        rig.until("it is asked for again", || {
+            rig.proxy.count("CreateVolume") == asked + 2
+        })
+        .await;
+        rig.world.until(snapshots(), "monday", is_held).await;
+    }
+    let let_go = |name| rig.world.until(rig.world.namespaced(), name, is_let_go);
+    gates[0].0.send_replace(true);
+    let_go("restored-0").await;
+    let snapshot = snapshots().get("monday").await.unwrap();
+    assert!(is_held(Some(&snapshot)), "the other is still being made");
+    gates[1].0.send_replace(true);
+    let_go("restored-1").await;
+    let is_free = |it: Option<&VolumeSnapshot>| it.is_some() && !is_held(it);
+    rig.world.until(snapshots(), "monday", is_free).await;
     provisioner.stop().await;
     rig.stop().await;
 }

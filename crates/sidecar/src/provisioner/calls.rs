@@ -1,22 +1,17 @@
 //! Makes the claim machine's calls to the driver and folds each outcome in.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures::FutureExt as _;
-use tintype_core::claim::{self, Outcome, Request, Sighting, Turn, Volume, Why};
+use tintype_core::claim::{self, Failure, Outcome, Request, Sighting, Turn, Volume, Why};
 use tintype_core::object::Key;
 use tintype_csi::{CallError, v1};
 use tonic::Code;
 use tracing::{info, warn};
 
-use super::claims::{Call, Claims, labels};
+use super::claims::{Claims, labels};
 use super::wire;
 use crate::secrets;
-
-/// A driver that answers within it saves the source its finalizer: two writes and a read.
-const GRACE: Duration = Duration::from_secs(1);
 
 impl Claims {
     pub(super) async fn create(&self, key: &Key, seen: &mut Sighting) {
@@ -28,62 +23,37 @@ impl Claims {
             .filter(|_| seen.memory.outcome == Outcome::Uncertain);
         let fresh = || claim::request(seen, seen.why()).map(Arc::new);
         let Some(request) = repeated.or_else(fresh) else {
-            return self.not_called(key, seen, "what the volume is made from went meanwhile");
+            let text = "what the volume is made from went meanwhile";
+            return self.failed(key, seen, Failure::NotCalled, text);
         };
         let secret = request.object.secrets.provisioner.as_ref();
         let secrets = match secrets::of_class(&self.base.client, secret).await {
             Ok(secrets) => secrets,
-            Err(error) => return self.not_called(key, seen, &error.to_string()),
+            Err(error) => {
+                return self.failed(key, seen, Failure::NotCalled, &error.to_string());
+            }
         };
         let why = seen.why();
         seen.memory
             .folded_asked(request.clone(), why, self.base.clock.now());
-        let message = wire::create(&request, secrets.clone());
-        let client = self.base.driver.client.clone();
-        let mut call: Call = async move { client.create_volume(message).await }.boxed();
-        tokio::select! {
-            answer = &mut call => self.answered(key, seen, answer).await,
-            () = tokio::time::sleep(GRACE) => {
-                seen.memory.outcome = Outcome::Calling;
-                self.calls().insert(key.clone(), call);
-            }
+        let message = wire::create(&request, secrets);
+        match self.base.driver.client.create_volume(message).await {
+            Ok(made) => self.made(key, seen, &request, made).await,
+            Err(error) => self.refusal(key, seen, &error),
         }
     }
 
-    /// Waits on for the answer that did not come within the grace.
-    pub(super) async fn await_driver(&self, key: &Key, seen: &mut Sighting) {
-        let call = self.calls().remove(key);
-        match call {
-            Some(call) => {
-                let answer = call.await;
-                self.answered(key, seen, answer).await;
-            }
-            // Whoever waited for it is gone, and the answer with it.
-            None => self.failed(key, seen, Outcome::Uncertain, "the call was given up"),
-        }
-    }
-
-    fn calls(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Key, Call>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn answered(
+    async fn made(
         &self,
         key: &Key,
         seen: &mut Sighting,
-        answer: Result<tintype_csi::Volume, CallError>,
+        request: &Request,
+        made: tintype_csi::Volume,
     ) {
-        let Some(request) = seen.memory.request.clone() else {
-            return;
-        };
-        let made = match answer {
-            Ok(made) => made,
-            Err(error) => return self.refusal(key, seen, &error),
-        };
         let wanted = seen.why() == Why::Wanted && !seen.memory.stray;
-        let lacking = wire::lacking(&request, &made).filter(|_| wanted);
+        let lacking = wire::lacking(request, &made).filter(|_| wanted);
         if let Some(lacking) = lacking {
-            return self.give_back(key, seen, &request, made.id, &lacking).await;
+            return self.give_back(key, seen, request, made.id, &lacking).await;
         }
         info!(claim = %key, handle = made.id, "volume on storage");
         seen.memory.folded_created(Volume {
@@ -96,19 +66,22 @@ impl Claims {
             context: made.context,
             topology: made.accessible_topology,
         });
-        self.stirred(&request);
+        self.stirred(request);
     }
 
     fn refusal(&self, key: &Key, seen: &mut Sighting, error: &CallError) {
         // Something has our name on storage, and it is not what was asked for now.
         if error.is_uncertain() || error.code == Code::AlreadyExists {
-            self.failed(key, seen, Outcome::Uncertain, &error.to_string());
+            self.failed(key, seen, Failure::Uncertain, &error.to_string());
             if error.code == Code::AlreadyExists {
                 seen.memory.folded_name_taken();
             }
             return;
         }
-        self.failed(key, seen, Outcome::Nothing, &error.to_string());
+        self.failed(key, seen, Failure::Refused, &error.to_string());
+        if seen.memory.outcome != Outcome::Nothing {
+            return; // It is asked again first: whoever refuses may have made it before.
+        }
         let selected = seen
             .claim
             .present()
@@ -136,11 +109,11 @@ impl Claims {
         lacking: &str,
     ) {
         match self.remove(request, handle.clone()).await {
-            Ok(()) => self.failed(key, seen, Outcome::Nothing, lacking),
+            Ok(()) => self.failed(key, seen, Failure::Undone, lacking),
             // Asking again by the same name finds it again.
             Err(error) => {
                 let text = format!("{lacking}; volume {handle} could not be removed: {error}");
-                self.failed(key, seen, Outcome::Uncertain, &text);
+                self.failed(key, seen, Failure::Uncertain, &text);
             }
         }
     }
@@ -203,23 +176,11 @@ impl Claims {
         seen.memory.turn = if room { Turn::HasRoom } else { Turn::None };
     }
 
-    fn not_called(&self, key: &Key, seen: &mut Sighting, text: &str) {
+    fn failed(&self, key: &Key, seen: &mut Sighting, failure: Failure, text: &str) {
         warn!(claim = %key, "no volume yet: {text}");
         let (now, schedule) = (self.base.clock.now(), self.base.schedule);
         seen.memory
-            .folded_not_called(text, now, schedule, rand::random());
-        self.count_failure(seen);
-    }
-
-    fn failed(&self, key: &Key, seen: &mut Sighting, outcome: Outcome, text: &str) {
-        warn!(claim = %key, "no volume yet: {text}");
-        let (now, schedule) = (self.base.clock.now(), self.base.schedule);
-        seen.memory
-            .folded_failure(outcome, text, now, schedule, rand::random());
-        self.count_failure(seen);
-    }
-
-    fn count_failure(&self, seen: &Sighting) {
+            .folded_failure(failure, text, now, schedule, rand::random());
         if let Some(claim) = seen.claim.present() {
             let (class, kind) = labels(claim);
             self.metrics.failed(class, kind);

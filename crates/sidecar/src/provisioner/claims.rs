@@ -1,10 +1,9 @@
 //! Joins the claim machine to its caches. The calls it makes are in `calls`.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 use tintype_core::claim::{
     self, Complaint, Memory, Settings, Sighting, SourceSight, Step, Waiting,
@@ -12,7 +11,6 @@ use tintype_core::claim::{
 use tintype_core::object::{AttributesClass, Claim, Content, ContentSource, DataSourceKind, Key};
 use tintype_core::write::{Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
-use tintype_csi::CallError;
 use tintype_runtime::{ClaimRow, Machine, ProvisionMetrics, Reply, Row as _, fold_reply};
 use tracing::info;
 
@@ -21,16 +19,12 @@ use super::caches::{BY_HANDLE, BY_NAMESPACE};
 use super::documents::Documents;
 use crate::memory::Remembered;
 
-/// A call the driver has not answered yet.
-pub(super) type Call = BoxFuture<'static, Result<tintype_csi::Volume, CallError>>;
-
 /// The claim machine with everything around it.
 pub(super) struct Claims {
     pub(super) base: Base,
     pub(super) identity: String,
     pub(super) settings: Arc<Settings>,
     pub(super) memory: Remembered<Memory>,
-    pub(super) calls: Mutex<HashMap<Key, Call>>,
     pub(super) documents: Documents,
     pub(super) metrics: ProvisionMetrics,
     /// On each node: first and longest delay before a claim is taken.
@@ -307,7 +301,6 @@ impl Machine for Claims {
             }
             Step::CreateVolume => self.fold_volume(key, seen, reply),
             Step::CreateOnStorage
-            | Step::AwaitDriver
             | Step::DeleteOrphan
             | Step::DrawLot
             | Step::AskCapacity
@@ -320,7 +313,6 @@ impl Machine for Claims {
     async fn call(&self, key: &Key, step: Step, seen: &mut Sighting) {
         match step {
             Step::CreateOnStorage => self.create(key, seen).await,
-            Step::AwaitDriver => self.await_driver(key, seen).await,
             Step::DeleteOrphan => self.delete_orphan(key, seen).await,
             Step::AskCapacity => self.ask_capacity(seen).await,
             Step::DrawLot => {

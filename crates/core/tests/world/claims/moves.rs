@@ -1,6 +1,6 @@
 //! Lists everything that can happen next, and lets it happen.
 
-use tintype_core::claim::{self, Outcome, Step, Turn};
+use tintype_core::claim::{self, Failure, Outcome, Step, Turn};
 use tintype_core::retry::Schedule;
 use tintype_core::{Seen, Time, Verdict};
 
@@ -51,8 +51,9 @@ pub(crate) enum Cache {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum How {
     Works,
-    /// The driver takes longer than the grace.
-    Slow,
+    /// The provisioner crashes while it waits for the driver.
+    Crashes,
+    /// If the driver has made the volume, or is at it, that is a lie.
     Refused,
     /// No answer, and no effect, an effect, or one that comes later.
     LostBefore,
@@ -79,7 +80,7 @@ pub(super) fn all(setup: Setup) -> Vec<Move> {
     moves.extend(
         [
             How::Works,
-            How::Slow,
+            How::Crashes,
             How::Refused,
             How::LostBefore,
             How::LostAfter,
@@ -178,12 +179,7 @@ impl World {
             Move::Told(cache) => self.told(cache),
             Move::Crash => {
                 self.left.crashes = self.left.crashes.checked_sub(1)?;
-                if self.it.memory.outcome == Outcome::Calling {
-                    self.late[usize::from(self.it.memory.of?)] = true;
-                }
-                // The caches stay as they were: a list from a replica that is behind.
-                self.it.memory = BLANK;
-                self.it.content = Seen::NotCached;
+                self.crash();
             }
             Move::CallIsDue if !self.it.memory.due => self.it.memory.due = true,
             Move::LateEffect(at) if self.late[at] => {
@@ -200,6 +196,12 @@ impl World {
         }
         self.reap();
         Some(self)
+    }
+
+    fn crash(&mut self) {
+        // The caches stay as they were: a list from a replica that is behind.
+        self.it.memory = BLANK;
+        self.it.content = Seen::NotCached;
     }
 
     /// What happens to nodes, and on the other one.
@@ -329,15 +331,19 @@ impl World {
             self.it.content = Seen::NotCached;
             return None;
         };
-        if !matches!(how, How::Works | How::Slow) {
-            self.left.faults = self.left.faults.checked_sub(1)?;
+        match how {
+            How::Works => {}
+            How::Crashes => self.left.crashes = self.left.crashes.checked_sub(1)?,
+            How::Refused | How::LostBefore | How::LostAfter | How::LostLate => {
+                self.left.faults = self.left.faults.checked_sub(1)?;
+            }
         }
         match step {
             Step::Complain(complaint) => {
                 (how == How::Works).then_some(())?;
                 self.remember(|it| it.folded_complaint(complaint));
             }
-            Step::CreateOnStorage | Step::AwaitDriver => self.call(step, how)?,
+            Step::CreateOnStorage => self.call(how)?,
             Step::DeleteOrphan => self.delete(how)?,
             Step::LookUpContent => {
                 (how == How::Works).then_some(())?;
@@ -377,7 +383,7 @@ impl World {
         let lost = match how {
             How::Works => false,
             How::LostAfter => true,
-            How::Slow | How::Refused | How::LostBefore | How::LostLate => return None,
+            How::Crashes | How::Refused | How::LostBefore | How::LostLate => return None,
         };
         let cached = *self.it.claim.present()?;
         match step {
@@ -450,22 +456,27 @@ impl World {
         Some(())
     }
 
-    fn call(&mut self, step: Step, how: How) -> Option<()> {
+    fn call(&mut self, how: How) -> Option<()> {
         let of = self.about()?;
         let at = usize::from(of);
-        let memory = self.it.memory;
-        if step == Step::CreateOnStorage {
-            if !memory.due {
-                self.harm = Some("hammered: what failed is tried again at once");
-            }
-            let claim = self.claim.filter(|it| it.uid == of);
-            if claim.is_some_and(|it| !it.marked) {
-                self.harm = Some("unmarked: the driver is called for a claim without the mark");
-            }
-            self.ask(of)?;
+        if !self.it.memory.due {
+            self.harm = Some("hammered: what failed is tried again at once");
         }
+        let claim = self.claim.filter(|it| it.uid == of);
+        if claim.is_some_and(|it| !it.marked) {
+            self.harm = Some("unmarked: the driver is called for a claim without the mark");
+        }
+        let waits = |it: &Claim| it.uid == of && !it.deleting && it.bound == Bound::No;
+        let wanted = self.it.claim.present().is_some_and(waits);
+        let bare = |it: &Snap| !it.deleting && !it.protected;
+        let bare = self.content && self.it.snapshot.present().is_some_and(bare);
+        if self.it.memory.outcome == Outcome::Uncertain && wanted && bare {
+            self.harm =
+                Some("exposed: a call in doubt is repeated, and its source has no finalizer");
+        }
+        self.ask(of)?;
         // A driver works on one call for a name at a time.
-        if self.late[at] && !matches!(how, How::Slow | How::LostBefore) {
+        if self.late[at] && !matches!(how, How::Crashes | How::Refused | How::LostBefore) {
             return None;
         }
         let there = self.storage[at];
@@ -475,7 +486,7 @@ impl World {
         }
         if there && place != ANYWHERE && place != self.place[at] {
             (how == How::Works).then_some(())?;
-            self.fails(Outcome::Uncertain);
+            self.fails(Failure::Uncertain);
             self.remember(claim::Memory::folded_name_taken);
             return Some(());
         }
@@ -484,43 +495,46 @@ impl World {
         }
         let makes = there || !self.setup.0.restore || self.content;
         match how {
-            How::Slow if step == Step::CreateOnStorage => {
-                self.it.memory.outcome = Outcome::Calling;
+            How::Crashes => {
+                self.late[at] |= makes && !there;
+                self.crash();
             }
-            How::Slow => return None,
             How::Works if makes => {
                 self.storage[at] = true;
                 self.remember(|it| it.folded_created(Self::made()));
             }
-            How::Refused if there || self.late[at] => return None,
             How::Works | How::Refused => {
-                self.fails(Outcome::Nothing);
-                if how == How::Refused && self.setup.0.places.late() {
+                if there || self.late[at] {
+                    self.left.lies = self.left.lies.checked_sub(1)?;
+                }
+                self.fails(Failure::Refused);
+                let believed = self.it.memory.outcome == Outcome::Nothing;
+                if how == How::Refused && believed && self.setup.0.places.late() {
                     self.remember(|it| it.folded_exhausted(false));
                 }
             }
-            How::LostBefore => self.fails(Outcome::Uncertain),
+            How::LostBefore => self.fails(Failure::Uncertain),
             How::LostAfter | How::LostLate if !makes => return None,
             How::LostAfter => {
-                self.fails(Outcome::Uncertain);
+                self.fails(Failure::Uncertain);
                 self.storage[at] = true;
             }
             How::LostLate => {
-                self.fails(Outcome::Uncertain);
+                self.fails(Failure::Uncertain);
                 self.late[at] = !there;
             }
         }
         Some(())
     }
 
-    fn fails(&mut self, outcome: Outcome) {
+    fn fails(&mut self, failure: Failure) {
         let schedule = Schedule { start: 9, max: 9 };
-        self.remember(|it| it.folded_failure(outcome, "it failed", Time(0), schedule, 0));
+        self.remember(|it| it.folded_failure(failure, "it failed", Time(0), schedule, 0));
     }
 
     fn delete(&mut self, how: How) -> Option<()> {
         let at = usize::from(self.it.memory.of?);
-        if how == How::Slow || how == How::LostLate || how == How::Refused {
+        if matches!(how, How::Crashes | How::LostLate | How::Refused) {
             return None;
         }
         if self.volumes[at].is_some() {

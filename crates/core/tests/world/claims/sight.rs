@@ -211,6 +211,7 @@ impl Memory {
             of: self.of.map(uid).unwrap_or_default(),
             outcome: self.outcome,
             confirmed: self.confirmed,
+            doubt: self.doubt,
             backoff,
             request: self
                 .of
@@ -232,6 +233,7 @@ impl Memory {
             of,
             outcome: real.outcome,
             confirmed: real.confirmed,
+            doubt: real.doubt,
             asked: real.request.as_deref().map(place_of),
             stray: real.stray,
             exhausted: real.exhausted,
