@@ -5,7 +5,7 @@
 //! everything past any cache; what was not found is [`Seen::Absent`](crate::Seen).
 
 use crate::object::Meta;
-use crate::{Verdict, claim, content, snapshot};
+use crate::{Verdict, claim, content, group, group_content, snapshot};
 
 /// What keeps an object from being as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +27,15 @@ pub fn snapshot(seen: &snapshot::Sighting) -> Answer {
     let content = row.content_name().unwrap_or_default();
     match snapshot::decide(&seen.facts()) {
         Verdict::Do(Step::Complain(complaint)) => Answer::Stuck(complaint.text(seen)),
-        Verdict::Do(step) => next_step("the snapshot-controller", step),
+        Verdict::Do(_) => next_step(CONTROLLER),
         Verdict::Rest(why) | Verdict::Wait(_, why) => match why {
             Waiting::Gone | Waiting::Settled => Answer::Well,
-            Waiting::ForCaches => unread(),
-            Waiting::ForDriver => Answer::Waits(format!(
-                "VolumeSnapshotContent \"{content}\" is not ready yet"
-            )),
+            Waiting::ForCaches => told(row.error.as_deref(), unread),
+            Waiting::ForDriver => told(row.error.as_deref(), || {
+                Answer::Waits(format!(
+                    "VolumeSnapshotContent \"{content}\" is not ready yet"
+                ))
+            }),
             Waiting::ForContentRemoval => Answer::Waits(format!(
                 "VolumeSnapshotContent \"{content}\" is being removed first"
             )),
@@ -52,27 +54,18 @@ pub fn content(seen: &content::Sighting) -> Answer {
     let Some(row) = seen.content.present() else {
         return Answer::Well;
     };
-    let told = row.status.as_ref().and_then(|it| it.error.as_deref());
-    let told = told.map(|it| it.message.to_string());
-    let sidecar = format!("the csi-snapshotter of driver {}", row.driver);
+    let error = row.error().map(|it| it.message.as_ref());
+    let sidecar = sidecar(&row.driver);
+    let in_the_way = || told(seen.trouble().as_deref().or(error), || next_step(&sidecar));
     match content::decide(&seen.facts()) {
-        Verdict::Do(content::Step::RecordFailure) => {
-            Answer::Stuck(seen.trouble().or(told).unwrap_or_default())
-        }
-        Verdict::Do(step) => told.map_or_else(|| next_step(&sidecar, step), Answer::Stuck),
+        Verdict::Do(content::Step::RecordFailure) => in_the_way(),
+        Verdict::Do(_) => told(error, || next_step(&sidecar)),
         Verdict::Rest(why) | Verdict::Wait(_, why) => match why {
-            Waiting::NotOurs => Answer::Stuck(
-                "its VolumeSnapshotClass is of another driver than spec.driver; name one of the same in spec.volumeSnapshotClassName".to_owned(),
-            ),
+            Waiting::NotOurs => not_ours(&sidecar),
             Waiting::Settled => Answer::Well,
-            Waiting::ForCaches => unread(),
-            Waiting::ForSource | Waiting::ForClass => {
-                Answer::Stuck(seen.trouble().or(told).unwrap_or_default())
-            }
-            Waiting::ForDriver => told.map_or_else(
-                || Answer::Waits(format!("{sidecar} waits for the driver's answer")),
-                Answer::Stuck,
-            ),
+            Waiting::ForCaches => told(error, unread),
+            Waiting::ForSource | Waiting::ForClass => in_the_way(),
+            Waiting::ForDriver => told(error, || for_driver(&sidecar)),
             Waiting::ForSnapshot if row.meta.deleting => Answer::Waits(format!(
                 "it is being deleted, and goes with VolumeSnapshot {}: delete that",
                 row.snapshot.key
@@ -87,37 +80,151 @@ pub fn content(seen: &content::Sighting) -> Answer {
     }
 }
 
-/// Why a `PersistentVolumeClaim` has no volume yet.
-pub fn claim(seen: &claim::Sighting) -> Answer {
+/// Why a `VolumeGroupSnapshot` is not ready, or does not go.
+pub fn group(seen: &group::Sighting) -> Answer {
+    use group::{Step, Waiting};
+    let Some(row) = seen.group.present() else {
+        return Answer::Well;
+    };
+    let content = row.content_name().unwrap_or_default();
+    match group::decide(&seen.facts()) {
+        Verdict::Do(Step::Complain(complaint)) => Answer::Stuck(complaint.text(seen)),
+        Verdict::Do(_) => next_step(CONTROLLER),
+        Verdict::Rest(why) | Verdict::Wait(_, why) => match why {
+            Waiting::Gone | Waiting::Settled => Answer::Well,
+            Waiting::ForCaches => told(row.error.as_deref(), unread),
+            Waiting::ForDriver => told(row.error.as_deref(), || {
+                Answer::Waits(format!(
+                    "VolumeGroupSnapshotContent \"{content}\" is not ready yet{}",
+                    unready_members(seen)
+                ))
+            }),
+            Waiting::ForContentRemoval => Answer::Waits(format!(
+                "VolumeGroupSnapshotContent \"{content}\", or the content of a member, is being removed first"
+            )),
+            Waiting::ForOthers => held(&row.meta),
+            Waiting::ForCure(complaint) => Answer::Stuck(complaint.text(seen)),
+        },
+    }
+}
+
+/// Each snapshot of a group that is not ready, and the claim it is of.
+fn unready_members(seen: &group::Sighting) -> String {
+    let unready = seen.members.iter().filter(|it| {
+        let snapshot = it.snapshot.present();
+        snapshot.is_none_or(|it| it.ready != Some(true))
+    });
+    let named: Vec<String> = unready
+        .map(|it| {
+            let claim = it.volume.as_ref().and_then(|it| it.claim.as_ref());
+            let claim = claim.map_or("that is gone", |it| &it.key.name);
+            format!("VolumeSnapshot {} of claim {claim}", it.keys.snapshot.name)
+        })
+        .collect();
+    if named.is_empty() {
+        String::new()
+    } else {
+        format!(": of its members, {}", named.join(", "))
+    }
+}
+
+/// Why a `VolumeGroupSnapshotContent` is not ready, or does not go.
+pub fn group_content(seen: &group_content::Sighting) -> Answer {
+    use content::Waiting;
+    use group_content::Step;
+    let Some(row) = seen.content.present() else {
+        return Answer::Well;
+    };
+    let error = row.error().map(|it| it.message.as_ref());
+    let sidecar = sidecar(&row.driver);
+    let in_the_way = || told(seen.trouble().as_deref().or(error), || next_step(&sidecar));
+    match group_content::decide(&seen.facts()) {
+        Verdict::Do(Step::Common(content::Step::RecordFailure)) => in_the_way(),
+        Verdict::Do(Step::Common(_) | Step::RestoreList) => told(error, || next_step(&sidecar)),
+        Verdict::Rest(why) | Verdict::Wait(_, why) => match why {
+            Waiting::NotOurs => not_ours(&sidecar),
+            Waiting::Settled => Answer::Well,
+            Waiting::ForCaches => told(error, unread),
+            Waiting::ForSource | Waiting::ForClass => in_the_way(),
+            Waiting::ForDriver | Waiting::ForGroup => told(error, || for_driver(&sidecar)),
+            Waiting::ForSnapshot if row.meta.deleting => Answer::Waits(format!(
+                "it is being deleted, and goes with VolumeGroupSnapshot {}: delete that",
+                row.group.key
+            )),
+            Waiting::ForSnapshot => Answer::Waits(format!(
+                "no group snapshot is bound to it; create VolumeGroupSnapshot {}",
+                row.group.key
+            )),
+            Waiting::ForOthers => held(&row.meta),
+        },
+    }
+}
+
+/// Why a `PersistentVolumeClaim` has no volume yet; `event` is what was said of it last.
+pub fn claim(seen: &claim::Sighting, event: Option<&str>) -> Answer {
     use claim::{Step, Waiting};
     if seen.claim.present().is_none() {
         return Answer::Well;
     }
     let provisioner = format!("the csi-provisioner of driver {}", seen.settings.driver);
     match claim::decide(&seen.facts()) {
-        Verdict::Do(Step::Complain(complaint)) => Answer::Stuck(complaint.text(seen)),
+        Verdict::Do(Step::Complain(complaint)) => complained(complaint, seen),
         Verdict::Do(Step::TellPopulator) => populator(),
-        Verdict::Do(step) => next_step(&provisioner, step),
+        Verdict::Do(_) => told(event, || next_step(&provisioner)),
         Verdict::Rest(why) | Verdict::Wait(_, why) => match why {
             Waiting::NotOurs | Waiting::Settled => Answer::Well,
-            Waiting::ForCaches => unread(),
+            Waiting::ForCaches => told(event, unread),
             Waiting::ForPopulator => populator(),
             Waiting::ForConsumer => Answer::Waits(
                 "its class binds late: the volume is made once a pod that uses it is placed"
                     .to_owned(),
             ),
-            Waiting::ForDriver => {
-                Answer::Waits(format!("{provisioner} waits for the driver's answer"))
-            }
+            Waiting::ForDriver => told(event, || for_driver(&provisioner)),
             Waiting::ForTurn => Answer::Waits("a node's provisioner takes it soon".to_owned()),
-            Waiting::ForCure(complaint) => Answer::Stuck(complaint.text(seen)),
+            Waiting::ForCure(complaint) => complained(complaint, seen),
         },
     }
 }
 
-fn next_step(program: &str, step: impl std::fmt::Debug) -> Answer {
+/// What becomes ready by itself is waited for; if it does not, it says why itself.
+fn complained(complaint: claim::Complaint, seen: &claim::Sighting) -> Answer {
+    use claim::Complaint;
+    let text = complaint.text(seen);
+    if matches!(
+        complaint,
+        Complaint::SnapshotNotBound | Complaint::SnapshotNotReady | Complaint::SourceClaimNotBound
+    ) {
+        Answer::Waits(text)
+    } else {
+        Answer::Stuck(text)
+    }
+}
+
+const CONTROLLER: &str = "the snapshot-controller";
+
+fn sidecar(driver: &str) -> String {
+    format!("the csi-snapshotter of driver {driver}")
+}
+
+/// What somebody said already; else what follows from what is there.
+fn told(words: Option<&str>, otherwise: impl FnOnce() -> Answer) -> Answer {
+    let words = words.filter(|it| !it.trim().is_empty());
+    words.map_or_else(otherwise, |it| Answer::Stuck(it.to_owned()))
+}
+
+fn next_step(program: &str) -> Answer {
     Answer::Waits(format!(
-        "{program} takes the next step ({step:?}); if nothing happens, see that it runs"
+        "{program} goes on with it; if nothing happens, see that it runs, and what its log says"
+    ))
+}
+
+fn for_driver(program: &str) -> Answer {
+    Answer::Waits(format!("{program} waits for the driver's answer"))
+}
+
+fn not_ours(sidecar: &str) -> Answer {
+    Answer::Stuck(format!(
+        "{sidecar} passes it over: its class is of another driver than spec.driver; name one of the same driver"
     ))
 }
 

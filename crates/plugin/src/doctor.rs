@@ -1,11 +1,15 @@
 //! `tintype doctor`: looks a living cluster over, and says what is wrong with its snapshots and what
 //! helps.
 //!
-//! Changes nothing: the one thing it creates is a dry run. Why an object waits is asked of
+//! Changes nothing: the one thing it creates is a dry run. What may not be read is left out, and
+//! said. Why an object waits is asked of
 //! `core::why`, that is, of the machines that decide on it.
 
 mod checks;
 mod cluster;
+#[cfg(test)]
+mod rig;
+mod rows;
 mod waiting;
 
 use std::io::Write as _;

@@ -79,7 +79,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     if args.dry_run {
         return say(&print(&plan, &args.output)?);
     }
-    cluster.check(&plan).await?;
+    cluster.check(&plan, args.clean_up).await?;
     cluster.carry_out(&plan, args.clean_up).await
 }
 

@@ -1,5 +1,7 @@
 //! Says whether a namespace lets claims of another be filled from what is in it.
 
+use serde_json::Value;
+
 use crate::object::{DataSource, Key};
 
 /// One `ReferenceGrant` of `gateway.networking.k8s.io`; it speaks for its own namespace.
@@ -36,6 +38,29 @@ pub struct GrantTo {
 }
 
 impl Grant {
+    /// Reads `spec`; what is missing is empty.
+    pub fn of(key: Key, spec: &Value) -> Self {
+        let text = |it: &Value, field| Box::from(it[field].as_str().unwrap_or_default());
+        let list = |field: &str| spec[field].as_array().into_iter().flatten();
+        Self {
+            key,
+            from: list("from")
+                .map(|it| GrantFrom {
+                    group: text(it, "group"),
+                    kind: text(it, "kind"),
+                    namespace: text(it, "namespace"),
+                })
+                .collect(),
+            to: list("to")
+                .map(|it| GrantTo {
+                    group: text(it, "group"),
+                    kind: text(it, "kind"),
+                    name: it["name"].as_str().map(Box::from),
+                })
+                .collect(),
+        }
+    }
+
     /// A claim in `namespace` may be filled from `source` (KEP-3294).
     pub fn allows(&self, namespace: &str, source: &DataSource) -> bool {
         let from = self.from.iter().any(|it| {

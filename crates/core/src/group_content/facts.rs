@@ -158,7 +158,7 @@ impl Sighting {
     }
 
     /// What is in the way now: source and class, as long as that lasts, else the last failure.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         let content = self.content.present()?;
         if origin(content) == Origin::Unclear {
             return Some(

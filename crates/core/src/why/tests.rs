@@ -135,7 +135,7 @@ fn a_content_says_what_the_driver_said() {
 #[test]
 fn a_claim_says_what_its_provisioner_would() {
     stuck(
-        &claim(&claim_of(Seen::Absent)),
+        &claim(&claim_of(Seen::Absent), None),
         "StorageClass \"fast\" does not exist",
     );
     let class = |mode: &str| {
@@ -144,7 +144,10 @@ fn a_claim_says_what_its_provisioner_would() {
         read(class, StorageClass::of)
     };
     let late = claim_of(class("WaitForFirstConsumer"));
-    waits(&claim(&late), "once a pod");
+    waits(&claim(&late, None), "once a pod");
     let now = claim_of(class("Immediate"));
-    waits(&claim(&now), "csi-provisioner of driver d");
+    waits(&claim(&now, None), "csi-provisioner of driver d");
+    stuck(&claim(&now, Some("the disk is on fire")), "on fire");
+    // What was said before it was made to wait for a pod helps nobody now.
+    waits(&claim(&late, Some("the disk is on fire")), "once a pod");
 }

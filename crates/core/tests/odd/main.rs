@@ -5,6 +5,8 @@
 //! a witness. The cases are the same in every run.
 
 #[cfg(test)]
+mod capacity;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod contents;
@@ -25,6 +27,8 @@ mod groups;
 mod server;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod why;
 
 /// More steps than a key needs in one pass; the shell gives others a turn after as many.
 #[cfg(test)]

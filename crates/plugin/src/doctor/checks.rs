@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
+use serde_json::Value;
 use tintype_api::{keys, names};
 use tintype_core::claim::holds_its_source;
 use tintype_core::object::{Claim, DataSourceKind, Key};
@@ -15,10 +16,14 @@ use super::{Finding, State};
 const DEFAULT_STORAGE_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// A lease is renewed every few seconds; one that is older than its duration by so many is dead.
 const LENIENCE: i64 = 15;
+/// What `kubectl apply` was given.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// All of them.
 pub(super) fn all(cluster: &Cluster) -> Vec<Finding> {
     let mut findings = vec![definitions(cluster), namespaces(cluster)];
+    findings.extend(rights(cluster));
+    findings.extend(emptied(cluster));
     findings.extend(programs(cluster));
     findings.extend(defaults(cluster));
     findings.extend(without_snapshots(cluster));
@@ -47,20 +52,68 @@ fn namespaces(cluster: &Cluster) -> Finding {
         Kept::Yes => (State::Ok, "the API server keeps it".to_owned()),
         Kept::Dropped => (
             State::Look,
-            "the API server drops it silently: a claim that names a snapshot of another namespace is filled from one of its own, or stays empty; use `tintype restore`".to_owned(),
+            "the API server drops it silently: a claim that names a snapshot of another namespace gets an EMPTY volume, and no error; use `tintype restore`".to_owned(),
         ),
         Kept::Unknown(why) => (State::Look, format!("could not be found out: {why}")),
     };
     Finding::new(state, "other namespaces", "dataSourceRef.namespace", says)
 }
 
+/// What nobody could look at.
+fn rights(cluster: &Cluster) -> Vec<Finding> {
+    let found = cluster.lacking.iter().map(|it| {
+        let says = format!(
+            "not looked at, for want of the right to list them: {}; ask for that right, or have an administrator run this",
+            it.why
+        );
+        Finding::new(State::Look, "rights", it.resource.clone(), says)
+    });
+    found.collect()
+}
+
+/// Claims whose `dataSourceRef.namespace` the API server dropped: `kubectl apply` keeps what was
+/// asked for.
+fn emptied(cluster: &Cluster) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for claim in &cluster.claims.items {
+        let applied = claim.annotations().get(LAST_APPLIED);
+        let applied: Value = applied
+            .and_then(|it| serde_json::from_str(it).ok())
+            .unwrap_or_default();
+        let wanted = &applied["spec"]["dataSourceRef"];
+        let text = |field: &str| wanted[field].as_str().unwrap_or_default();
+        let (from, name) = (text("namespace"), text("name"));
+        let spec = claim.spec.as_ref();
+        let source = spec.and_then(|it| it.data_source_ref.as_ref());
+        let kept = source.is_some_and(|it| it.namespace.is_some());
+        let own = claim.namespace().unwrap_or_default();
+        if from.is_empty() || *from == own || kept {
+            continue;
+        }
+        if !cluster.looks_at(claim.metadata.namespace.as_ref()) {
+            continue;
+        }
+        let gets = match source {
+            None => "its volume is EMPTY, no copy".to_owned(),
+            Some(it) => format!("it is filled from {} of its own namespace, not", it.name),
+        };
+        let says = format!(
+            "it was applied with dataSourceRef.namespace \"{from}\", which the API server dropped silently: {gets} of {} {from}/{name}; delete it, and use `tintype restore {from}/{name} --to {own}/{}`",
+            text("kind"),
+            claim.name_any(),
+        );
+        let object = format!("PersistentVolumeClaim {own}/{}", claim.name_any());
+        findings.push(Finding::new(State::Wrong, "other namespaces", object, says));
+    }
+    findings
+}
+
 /// Leases of the controller and of each driver's sidecars.
 fn programs(cluster: &Cluster) -> Vec<Finding> {
     let check = "programs";
-    let Some(leases) = &cluster.leases else {
-        let says = "leases may not be read, so nothing says which programs run";
-        return vec![Finding::new(State::Look, check, "leases", says)];
-    };
+    if !cluster.leases.whole {
+        return Vec::new();
+    }
     let mut wanted = vec![(
         "snapshot-controller".to_owned(),
         names::CONTROLLER_LEASE.to_owned(),
@@ -76,7 +129,11 @@ fn programs(cluster: &Cluster) -> Vec<Finding> {
         ));
     }
     let found = wanted.into_iter().map(|(program, name)| {
-        let named = leases.iter().filter(|it| it.name_any() == name);
+        let named = cluster
+            .leases
+            .items
+            .iter()
+            .filter(|it| it.name_any() == name);
         let newest = named.max_by_key(|it| renewed(it));
         let (state, says) = match newest {
             None => (
@@ -112,14 +169,14 @@ fn alive(lease: &Lease, now: i64) -> (State, String) {
 }
 
 fn drivers_with_classes(cluster: &Cluster) -> BTreeSet<&str> {
-    cluster.classes.iter().map(|it| &*it.driver).collect()
+    cluster.classes.items.iter().map(|it| &*it.driver).collect()
 }
 
 /// More than one default: which is taken is nobody's choice.
 fn defaults(cluster: &Cluster) -> Vec<Finding> {
     let check = "default classes";
     let mut by_driver: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for class in &cluster.classes {
+    for class in &cluster.classes.items {
         if is_true(class.annotations(), keys::ANNOTATION_DEFAULT_CLASS) {
             by_driver
                 .entry(&class.driver)
@@ -138,7 +195,7 @@ fn defaults(cluster: &Cluster) -> Vec<Finding> {
             Finding::new(State::Wrong, check, "VolumeSnapshotClass", says)
         })
         .collect();
-    let storage = cluster.storage_classes.iter();
+    let storage = cluster.storage_classes.items.iter();
     let storage = storage.filter(|it| is_true(it.annotations(), DEFAULT_STORAGE_CLASS));
     let storage: Vec<String> = storage.map(ResourceExt::name_any).collect();
     if storage.len() > 1 {
@@ -157,8 +214,15 @@ fn is_true(annotations: &BTreeMap<String, String>, key: &str) -> bool {
 
 /// Drivers whose volumes nobody can take a snapshot of.
 fn without_snapshots(cluster: &Cluster) -> Vec<Finding> {
+    if !cluster.classes.whole {
+        return Vec::new();
+    }
     let with = drivers_with_classes(cluster);
-    let drivers = cluster.storage_classes.iter().map(|it| &*it.provisioner);
+    let drivers = cluster
+        .storage_classes
+        .items
+        .iter()
+        .map(|it| &*it.provisioner);
     let without: BTreeSet<&str> = drivers.filter(|it| !with.contains(it)).collect();
     let found = without.into_iter().map(|driver| {
         let says = "has a StorageClass and no VolumeSnapshotClass: its volumes cannot be snapshotted; create one if it can cut snapshots";
@@ -170,9 +234,9 @@ fn without_snapshots(cluster: &Cluster) -> Vec<Finding> {
 /// Finalizers that nobody needs any more.
 fn leftovers(cluster: &Cluster) -> Vec<Finding> {
     let check = "finalizers";
-    let claims: Vec<Claim> = cluster.claims.iter().map(Claim::of).collect();
+    let claims: Vec<Claim> = cluster.claims.items.iter().map(Claim::of).collect();
     let mut findings = Vec::new();
-    for snapshot in &cluster.snapshots {
+    for snapshot in &cluster.snapshots.items {
         let key = Key::namespaced(
             snapshot.namespace().unwrap_or_default(),
             snapshot.name_any(),
@@ -185,7 +249,8 @@ fn leftovers(cluster: &Cluster) -> Vec<Finding> {
             named && holds_its_source(claim, "")
         });
         let looked = cluster.looks_at(snapshot.metadata.namespace.as_ref());
-        if looked && snapshot.finalizers().iter().any(has) && !used {
+        let known = cluster.claims.whole;
+        if looked && known && snapshot.finalizers().iter().any(has) && !used {
             let says = format!(
                 "has {} and no claim is being filled from it; a csi-provisioner takes it off, so see that one runs",
                 keys::FINALIZER_PROVISIONER

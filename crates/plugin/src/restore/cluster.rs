@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
@@ -45,10 +45,8 @@ impl Cluster {
     pub(super) async fn source(&self, from: &(String, String)) -> anyhow::Result<Source> {
         let (namespace, name) = from;
         let snapshots: Api<VolumeSnapshot> = self.namespaced(namespace);
-        let found = snapshots.get_opt(name).await;
-        let Some(snapshot) =
-            found.with_context(|| format!("cannot read snapshot {namespace}/{name}"))?
-        else {
+        let found = tried("get", snapshots.get_opt(name).await, Some(namespace))?;
+        let Some(snapshot) = found else {
             bail!(
                 "snapshot {namespace}/{name} does not exist; `kubectl get volumesnapshot -A` lists those that do"
             );
@@ -58,23 +56,19 @@ impl Cluster {
             None => None,
             Some(content) => {
                 let contents: Api<VolumeSnapshotContent> = self.cluster_wide();
-                let found = contents.get_opt(content).await;
-                found.with_context(|| format!("cannot read VolumeSnapshotContent {content}, which holds the handle; ask an administrator to run this"))?
+                tried("get", contents.get_opt(content).await, None)?
             }
         };
         let claim = match &snapshot.spec.source.persistent_volume_claim_name {
             None => None,
             Some(claim) => {
                 let claims: Api<PersistentVolumeClaim> = self.namespaced(namespace);
-                claims
-                    .get_opt(claim)
-                    .await
-                    .with_context(|| format!("cannot read claim {namespace}/{claim}"))?
+                tried("get", claims.get_opt(claim).await, Some(namespace))?
             }
         };
         let classes: Api<StorageClassObject> = self.cluster_wide();
         let classes = classes.list(&ListParams::default()).await;
-        let classes = classes.context("cannot list storage classes")?;
+        let classes = tried("list", classes.map(|it| it.items), None)?;
         Ok(Source {
             snapshot,
             content,
@@ -86,8 +80,8 @@ impl Cluster {
         })
     }
 
-    /// The namespace is there, the claim is not, and everything may be created.
-    pub(super) async fn check(&self, plan: &Plan) -> anyhow::Result<()> {
+    /// The namespace is there, the claim is not, and everything may be done that will be.
+    pub(super) async fn check(&self, plan: &Plan, clean_up: bool) -> anyhow::Result<()> {
         let target = &plan.target;
         let namespaces: Api<Namespace> = self.cluster_wide();
         // Who may not look finds out by creating.
@@ -99,33 +93,27 @@ impl Cluster {
         }
         let claims: Api<PersistentVolumeClaim> = self.namespaced(&target.namespace);
         let (namespace, claim) = (&target.namespace, &target.claim);
-        let found = claims.get_opt(claim).await;
-        if found
-            .with_context(|| format!("cannot read claim {namespace}/{claim}"))?
-            .is_some()
-        {
+        let found = tried("get", claims.get_opt(claim).await, Some(namespace))?;
+        if found.is_some() {
             bail!("claim {namespace}/{claim} exists already; name another in --to, or delete it");
         }
         let mut lacking = Vec::new();
-        for document in plan.documents() {
-            if !self.may_create(document).await? {
-                let kind = kind(document);
-                let place = document.namespace();
-                let place =
-                    place.map_or_else(|| "the cluster".to_owned(), |it| format!("namespace {it}"));
-                lacking.push(format!("{} in {place}", kind.plural));
+        for (verb, document) in plan.deeds(clean_up) {
+            if !self.may(verb, document).await? {
+                let namespace = document.namespace();
+                lacking.push(right(verb, &kind(document), namespace.as_deref()));
             }
         }
         if !lacking.is_empty() {
             bail!(
-                "you may not create {}; ask an administrator to run this, or for these rights",
-                lacking.join(", ")
+                "you may not {}; ask an administrator for these rights, or to run this",
+                lacking.join(", nor ")
             );
         }
         Ok(())
     }
 
-    async fn may_create(&self, document: &DynamicObject) -> anyhow::Result<bool> {
+    async fn may(&self, verb: &str, document: &DynamicObject) -> anyhow::Result<bool> {
         let kind = kind(document);
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
@@ -133,7 +121,7 @@ impl Cluster {
                     group: Some(kind.group),
                     resource: Some(kind.plural),
                     namespace: document.namespace(),
-                    verb: Some("create".to_owned()),
+                    verb: Some(verb.to_owned()),
                     ..ResourceAttributes::default()
                 }),
                 ..SelfSubjectAccessReviewSpec::default()
@@ -168,6 +156,51 @@ impl Cluster {
             }
             Err(error) => Err(error).with_context(|| format!("cannot create {} {name}", kind.kind)),
         }
+    }
+}
+
+/// Verb, resource and place, as an administrator writes them into a role.
+fn right(verb: &str, kind: &ApiResource, namespace: Option<&str>) -> String {
+    let place = namespace.map_or_else(
+        || "in the whole cluster".to_owned(),
+        |it| format!("in namespace {it}"),
+    );
+    if kind.group.is_empty() {
+        format!("{verb} {} {place}", kind.plural)
+    } else {
+        format!("{verb} {}.{} {place}", kind.plural, kind.group)
+    }
+}
+
+/// What was read; whoever may not is told which right that takes.
+fn tried<T: Read>(
+    verb: &str,
+    answer: kube::Result<T>,
+    namespace: Option<&str>,
+) -> anyhow::Result<T> {
+    let right = right(verb, &T::kind(), namespace);
+    answer.map_err(|error| match error {
+        kube::Error::Api(status) if status.is_forbidden() => {
+            anyhow!("you may not {right}; ask an administrator for that right, or to run this")
+        }
+        error => anyhow::Error::new(error).context(format!("cannot {right}")),
+    })
+}
+
+/// What a read brings.
+trait Read {
+    fn kind() -> ApiResource;
+}
+
+impl<K: Resource<DynamicType = ()>> Read for Option<K> {
+    fn kind() -> ApiResource {
+        ApiResource::erase::<K>(&())
+    }
+}
+
+impl<K: Resource<DynamicType = ()>> Read for Vec<K> {
+    fn kind() -> ApiResource {
+        ApiResource::erase::<K>(&())
     }
 }
 

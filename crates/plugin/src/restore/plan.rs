@@ -136,6 +136,30 @@ impl Plan {
         import.chain([&self.claim]).collect()
     }
 
+    /// What is going to be done with each of them, by the verbs of roles: all is asked for first, so
+    /// that nothing is left half done for want of a right.
+    pub(super) fn deeds(&self, clean_up: bool) -> Vec<(&'static str, &DynamicObject)> {
+        let mut deeds: Vec<_> = self
+            .documents()
+            .into_iter()
+            .map(|it| ("create", it))
+            .collect();
+        let watched = |it| [("list", it), ("watch", it)];
+        if let Some(import) = &self.import {
+            deeds.extend(watched(&import.snapshot));
+            if clean_up && !self.waits {
+                deeds.extend(watched(&import.content));
+                for removed in [&import.content, &import.snapshot] {
+                    deeds.extend([("get", removed), ("delete", removed)]);
+                }
+            }
+        }
+        if !self.waits {
+            deeds.extend(watched(&self.claim));
+        }
+        deeds
+    }
+
     /// What removes the import by hand.
     pub(super) fn removal(&self) -> Option<String> {
         let import = self.import.as_ref()?;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::storage::v1::{CSINode, VolumeAttachment};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use serde_json::Value;
-use tintype_core::claim::{Grant, GrantFrom, GrantTo};
+use tintype_core::claim::Grant;
 use tintype_core::object::{Key, Meta};
 use tintype_runtime::Row;
 
@@ -109,26 +108,7 @@ impl Row for GrantRow {
 
     fn read(object: DynamicObject) -> Result<Self, serde_json::Error> {
         let meta = Meta::of(&object.metadata);
-        let spec = &object.data["spec"];
-        let text = |it: &Value, field| Box::from(it[field].as_str().unwrap_or_default());
-        let list = |field: &str| spec[field].as_array().into_iter().flatten();
-        let grant = Grant {
-            key: meta.key.clone(),
-            from: list("from")
-                .map(|it| GrantFrom {
-                    group: text(it, "group"),
-                    kind: text(it, "kind"),
-                    namespace: text(it, "namespace"),
-                })
-                .collect(),
-            to: list("to")
-                .map(|it| GrantTo {
-                    group: text(it, "group"),
-                    kind: text(it, "kind"),
-                    name: it["name"].as_str().map(Box::from),
-                })
-                .collect(),
-        };
+        let grant = Grant::of(meta.key.clone(), &object.data["spec"]);
         Ok(Self {
             meta,
             grant: grant.into(),

@@ -5,7 +5,9 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{ListParams, PostParams};
+use kube::config::Kubeconfig;
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::wait::{Condition, await_condition};
 use kube::{Api, Client, Resource};
@@ -137,6 +139,86 @@ async fn a_snapshot_is_restored_into_another_namespace_and_nothing_else_stays() 
     refused(&up, &other, "--class none does not exist");
 }
 
+/// Rights of a person called jane, in the whole cluster.
+async fn allow(client: &Client, name: &str, verbs: &[&str]) {
+    let rule = |group: &str| json!({"apiGroups": [group], "resources": ["*"], "verbs": verbs});
+    let rules = ["", "storage.k8s.io", "snapshot.storage.k8s.io"].map(rule);
+    let metadata = json!({"name": name});
+    let role = json!({"metadata": metadata, "rules": rules});
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let role = serde_json::from_value(role).unwrap();
+    roles.create(&PostParams::default(), &role).await.unwrap();
+    let api = "rbac.authorization.k8s.io";
+    let binding = json!({"metadata": metadata,
+        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": api, "kind": "User", "name": "jane"}]});
+    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+    let binding = serde_json::from_value(binding).unwrap();
+    let made = bindings.create(&PostParams::default(), &binding).await;
+    made.unwrap();
+}
+
+/// The kubeconfig of somebody who acts as jane.
+fn as_jane(up: &Up) -> std::path::PathBuf {
+    let mut config = Kubeconfig::read_from(kubeconfig(&up.data_dir)).unwrap();
+    for user in &mut config.auth_infos {
+        let info = user.auth_info.as_mut().unwrap();
+        info.impersonate = Some("jane".to_owned());
+    }
+    let path = up.data_dir.join("kubeconfig-of-jane");
+    std::fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn whoever_lacks_a_right_is_told_which_and_nothing_is_left_half_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(&folder.path().join("data"));
+    let client = up.client().await;
+    prepare(&client).await;
+    let jane = as_jane(&up);
+    let restore = || {
+        let mut command = command(&up, &["restore", "default/monday", "--to", "dev/copy"]);
+        command.arg("--clean-up").env("KUBECONFIG", &jane);
+        let output = command.output().unwrap();
+        assert!(!output.status.success());
+        text(&output.stderr)
+    };
+    let doctor = || {
+        let mut command = command(&up, &["doctor", "-o", "json"]);
+        succeed(command.env("KUBECONFIG", &jane))
+    };
+    let said = restore();
+    let words = "you may not get volumesnapshots.snapshot.storage.k8s.io in namespace default; ask";
+    assert!(said.contains(words), "{said}");
+    let unread = |object: &str| {
+        let rights = findings(&doctor()).into_iter();
+        let mut rights = rights.filter(|it| it["check"] == "rights");
+        rights.any(|it| it["object"] == object)
+    };
+    assert!(unread("persistentvolumeclaims"));
+
+    allow(&client, "readers", &["get", "list"]).await;
+    let said = restore();
+    let contents = "create volumesnapshotcontents.snapshot.storage.k8s.io in the whole cluster";
+    assert!(
+        said.contains(&format!("you may not {contents}, nor ")),
+        "{said}"
+    );
+    assert!(!unread("persistentvolumeclaims"));
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "dev");
+    assert!(claims.get_opt("copy").await.unwrap().is_none());
+    let kind = || snapshot_kind("VolumeSnapshotContent", "volumesnapshotcontents");
+    assert_eq!(count(&client, kind()).await, 1);
+
+    // All but the last step: nothing is begun either.
+    allow(&client, "makers", &["create", "watch"]).await;
+    let said = restore();
+    let delete = "you may not delete volumesnapshotcontents.snapshot.storage.k8s.io";
+    assert!(said.contains(delete), "{said}");
+    assert_eq!(count(&client, kind()).await, 1);
+}
+
 fn findings(output: &Output) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -165,6 +247,25 @@ async fn the_doctor_names_what_is_wrong_and_what_helps() {
     }
     let elsewhere = ["doctor", "-n", "dev", "-o", "json"];
     succeed(&mut command(&up, &elsewhere));
+    // Nobody installed grants here: none is there.
+    let claims = ApiResource::erase::<PersistentVolumeClaim>(&());
+    let api = Api::namespaced_with(client.clone(), "dev", &claims);
+    let spec = json!({"accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "16Mi"}},
+        "dataSourceRef": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot",
+            "namespace": "default", "name": "monday"}});
+    create(&api, &claims, "cross", spec).await;
+    let output = command(&up, &elsewhere).output().unwrap();
+    let says = |it: &Value| {
+        it["says"]
+            .as_str()
+            .is_some_and(|it| it.contains("ReferenceGrant"))
+    };
+    assert!(
+        findings(&output).iter().any(says),
+        "{}",
+        text(&output.stdout)
+    );
     let mut nobody = tintype();
     let missing = folder.path().join("none");
     nobody.arg("doctor").arg("--kubeconfig").arg(&missing);
