@@ -226,5 +226,18 @@ fn check_names(config: &Config) -> Result<(), OpenError> {
     if node.is_empty() || node.len() > 192 || node.chars().any(char::is_control) {
         return Err(OpenError::BadNode(node.clone()));
     }
+    // CSI, Topology: values are as those of labels.
+    let inner = |byte: u8| plain(byte) || byte == b'_';
+    for (key, value) in &config.topology {
+        let bytes = value.as_bytes();
+        if bytes.len() > 63
+            || !value.bytes().all(inner)
+            || !ends(bytes.first())
+            || !ends(bytes.last())
+        {
+            let (key, value) = (key.clone(), value.clone());
+            return Err(OpenError::BadPlace { key, value });
+        }
+    }
     Ok(())
 }

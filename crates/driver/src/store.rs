@@ -32,12 +32,20 @@ pub enum OpenError {
     },
     #[error("{path:?} cannot be used: {problem}; start the version that wrote it, or restore it")]
     Damaged { path: PathBuf, problem: String },
-    #[error("there is no store in {0:?}; say with --data-dir where the driver keeps it")]
+    #[error(
+        "there is no store in {0:?}; say with --data-dir where the driver keeps it (with `tintype up`: \
+         the folder `storage` in its data dir)"
+    )]
     NoStore(PathBuf),
     #[error("--driver-name {0:?} is not a domain name of at most 63 letters, digits, '-' and '.'")]
     BadName(String),
     #[error("--node-id has to have 1 to 192 bytes and no control characters, not {0:?}")]
     BadNode(String),
+    #[error(
+        "{key} cannot be {value:?}: use 1 to 63 letters, digits, '-', '_' and '.', the first and \
+         the last a letter or digit; choose another --node-id or --zone"
+    )]
+    BadPlace { key: String, value: String },
     #[error("cannot open the store: {0}")]
     Store(String),
 }

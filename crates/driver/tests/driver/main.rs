@@ -21,4 +21,6 @@ mod snapshots;
 #[cfg(test)]
 mod space;
 #[cfg(test)]
+mod topology;
+#[cfg(test)]
 mod volumes;
