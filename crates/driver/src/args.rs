@@ -26,11 +26,11 @@ pub struct Args {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Chore {
-    /// Compare names with files in a store on which no driver runs, and repair what can be.
+    /// Compare names with files in a store on which no driver runs.
     ///
-    /// Ends with code 0 if nothing is wrong, or nothing is any more.
+    /// Without --repair nothing is changed. Ends with code 0 if nothing is wrong, or nothing is any more.
     Fsck {
-        /// The driver's folder.
+        /// The driver's folder; with `tintype up`, `storage` in its data dir.
         #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
         data_dir: PathBuf,
         /// Also put right what can be without guessing.

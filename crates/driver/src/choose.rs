@@ -9,7 +9,7 @@ use crate::args::BackendChoice;
 use crate::backend::Backend;
 use crate::directory::Directory;
 use crate::driver::Config;
-use crate::image::{self, Image, Pool};
+use crate::image::{self, Image, Pool, PoolKind};
 use crate::null::Null;
 use crate::refusal::Refusal;
 use crate::shelf::Shelf;
@@ -33,6 +33,43 @@ pub(crate) fn open(config: &Config, claim: &Claim) -> Result<Opened, OpenError> 
     }
 }
 
+/// Opens what is there so that nothing changes: nothing is swept, made, thawed or made larger.
+pub(crate) fn look(claim: &Claim) -> Result<Opened, OpenError> {
+    let root = &claim.root;
+    let Some(label) = claim.label()? else {
+        return Err(OpenError::NoStore(root.clone()));
+    };
+    let reason = "the data dir was made with it".to_owned();
+    match label.backend.as_str() {
+        "image" => {
+            image::possible()?;
+            let pool = Pool::look(root, pool_of(root, &label)?)?;
+            Ok(opened_image(Image::look(root, pool)?, reason))
+        }
+        "directory" => Ok(opened_directory(Shelf::look(root)?, reason)),
+        "null" => Ok(Opened {
+            backend: Box::new(Null::look(root)?),
+            shelf: Arc::new(Shelf::look(root)?),
+            reason,
+        }),
+        other => Err(unknown(root, other)),
+    }
+}
+
+fn pool_of(root: &Path, label: &Label) -> Result<PoolKind, OpenError> {
+    label.pool.ok_or_else(|| OpenError::Damaged {
+        path: root.to_owned(),
+        problem: "it does not say where its pool is".to_owned(),
+    })
+}
+
+fn unknown(root: &Path, backend: &str) -> OpenError {
+    OpenError::Damaged {
+        path: root.to_owned(),
+        problem: format!("it was made with backend {backend:?}, which is unknown here"),
+    }
+}
+
 fn open_found(config: &Config, claim: &Claim, label: &Label) -> Result<Opened, OpenError> {
     let root = &claim.root;
     let asked = match config.backend {
@@ -52,10 +89,7 @@ fn open_found(config: &Config, claim: &Claim, label: &Label) -> Result<Opened, O
     match label.backend.as_str() {
         "image" => {
             image::possible()?;
-            let kind = label.pool.ok_or_else(|| OpenError::Damaged {
-                path: root.clone(),
-                problem: "it does not say where its pool is".to_owned(),
-            })?;
+            let kind = pool_of(root, label)?;
             Ok(opened_image(
                 Image::open(root, Pool::open(root, kind, config.pool_size)?)?,
                 reason,
@@ -63,10 +97,7 @@ fn open_found(config: &Config, claim: &Claim, label: &Label) -> Result<Opened, O
         }
         "directory" => directory(root, reason),
         "null" => null(root, reason),
-        other => Err(OpenError::Damaged {
-            path: root.clone(),
-            problem: format!("it was made with backend {other:?}, which is unknown here"),
-        }),
+        other => Err(unknown(root, other)),
     }
 }
 
@@ -121,12 +152,16 @@ fn opened_image(image: Image, reason: String) -> Opened {
 }
 
 fn directory(root: &Path, reason: String) -> Result<Opened, OpenError> {
-    let shelf = Arc::new(Shelf::open(root)?);
-    Ok(Opened {
+    Ok(opened_directory(Shelf::open(root)?, reason))
+}
+
+fn opened_directory(shelf: Shelf, reason: String) -> Opened {
+    let shelf = Arc::new(shelf);
+    Opened {
         backend: Box::new(Directory::new(Arc::clone(&shelf))),
         shelf,
         reason,
-    })
+    }
 }
 
 fn null(root: &Path, reason: String) -> Result<Opened, OpenError> {

@@ -67,19 +67,25 @@ impl Report {
         let (objects, findings) = (self.objects, self.findings.len());
         writeln!(
             out,
-            "{objects} volumes, snapshots and groups, {findings} findings"
+            "volumes, snapshots and groups: {objects}; findings: {findings}"
         )?;
         out.flush()
     }
 }
 
-/// Looks at a whole store. With `repair` it also puts right what it can.
+/// Looks at a whole store. With `repair` it also puts right what it can; without, nothing changes.
 pub fn run(config: &Config, repair: bool) -> Result<Report, OpenError> {
     if !config.data_dir.join(crate::store::LABEL).exists() {
         return Err(OpenError::NoStore(config.data_dir.clone()));
     }
     let claim = Claim::take(&config.data_dir)?;
-    let opened = choose::open(config, &claim)?;
+    // Opening it to repair thaws what is marked: what was is seen before.
+    let frozen = marks(&claim.root.join("frozen"))?;
+    let opened = if repair {
+        choose::open(config, &claim)?
+    } else {
+        choose::look(&claim)?
+    };
     let backend = opened.backend.as_ref();
     let mut check = Check {
         backend,
@@ -87,6 +93,7 @@ pub fn run(config: &Config, repair: bool) -> Result<Report, OpenError> {
         repair,
         report: Report::default(),
     };
+    check.left(&frozen);
     let (volumes, snapshots) = (
         check.load(backend.load_volumes())?,
         check.load(backend.load_snapshots())?,
@@ -137,6 +144,28 @@ impl Check<'_> {
     fn advise(&mut self, problem: String, advice: String) {
         let remedy = Remedy::Advice(advice);
         self.report.findings.push(Finding { problem, remedy });
+    }
+
+    /// What a driver that was killed left: things half done, and volumes that nobody thawed.
+    fn left(&mut self, frozen: &[PathBuf]) {
+        let (count, aside) = self.shelf.leftovers();
+        if count > 0 {
+            let aside = aside.display();
+            let problem = format!("{aside} holds {count} that were being made or removed");
+            self.note(problem, "removed, as the next start of the driver does");
+        }
+        for mark in frozen {
+            let problem = format!(
+                "{} says that its volume was frozen for a snapshot when the driver ended",
+                mark.display()
+            );
+            if self.repair && mark.exists() {
+                let advice = "thaw it where it is mounted, with `fsfreeze --unfreeze`";
+                self.advise(problem, advice.to_owned());
+            } else {
+                self.note(problem, "thawed, as the next start of the driver does");
+            }
+        }
     }
 
     /// All objects of one kind; a damaged record is made good from its second copy.
@@ -273,6 +302,15 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Marks of frozen volumes; only some backends make any.
+fn marks(folder: &Path) -> Result<Vec<PathBuf>, Refusal> {
+    if folder.is_dir() {
+        entries(folder)
+    } else {
+        Ok(Vec::new())
     }
 }
 

@@ -97,6 +97,16 @@ impl Image {
         Ok(image)
     }
 
+    /// Opens what is in the pool to look at it: nothing is made, swept or thawed.
+    pub(crate) fn look(root: &Path, pool: Pool) -> Result<Self, Refusal> {
+        Ok(Self {
+            root: root.to_owned(),
+            shelf: Arc::new(Shelf::look(&pool.folder())?),
+            pool,
+            busy: Busy::default(),
+        })
+    }
+
     pub(crate) fn shelf(&self) -> Arc<Shelf> {
         Arc::clone(&self.shelf)
     }

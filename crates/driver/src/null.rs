@@ -53,6 +53,17 @@ impl Null {
         let path = root.join("journal");
         let objects = replay(&path)?;
         rewrite(&path, &objects)?;
+        Self::of(path, objects)
+    }
+
+    /// Opens the journal as it is.
+    pub(crate) fn look(root: &Path) -> Result<Self, Refusal> {
+        let path = root.join("journal");
+        let objects = replay(&path)?;
+        Self::of(path, objects)
+    }
+
+    fn of(path: PathBuf, objects: Objects) -> Result<Self, Refusal> {
         let journal = OpenOptions::new().append(true).open(&path);
         let journal = journal.map_err(Refusal::io("open", &path))?;
         Ok(Self {

@@ -29,6 +29,8 @@ pub(crate) struct Shelf {
     root: PathBuf,
     aside: PathBuf,
     bin: Bin,
+    /// What was in it at the start.
+    leftovers: u64,
 }
 
 /// What was found of one kind.
@@ -38,6 +40,9 @@ pub(crate) struct Found<T> {
     /// Ids whose record cannot be read, and why.
     pub(crate) damaged: Vec<(String, String)>,
 }
+
+/// What a store is made of.
+const FOLDERS: [&str; 5] = ["volumes", "snapshots", "groups", "published", "aside"];
 
 const RECORD: &str = "record.json";
 const DATA: &str = "data";
@@ -51,7 +56,7 @@ const LONGEST_COPY: usize = 64 << 10;
 impl Shelf {
     /// Opens the folders below `root`, making those that are missing, and sweeps leftovers.
     pub(crate) fn open(root: &Path) -> Result<Self, Refusal> {
-        for name in ["volumes", "snapshots", "groups", "published", "aside"] {
+        for name in FOLDERS {
             let path = root.join(name);
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(Refusal::io("make the folder", &path))?;
@@ -66,7 +71,25 @@ impl Shelf {
             root: root.to_owned(),
             aside,
             bin,
+            leftovers: swept,
         })
+    }
+
+    /// Takes the folders below `root` as they are: nothing is made or swept.
+    pub(crate) fn look(root: &Path) -> Result<Self, Refusal> {
+        let aside = root.join("aside");
+        let listed = fs::read_dir(&aside).map_err(Refusal::io("list", &aside))?;
+        Ok(Self {
+            root: root.to_owned(),
+            bin: Bin::new(aside.clone()),
+            aside,
+            leftovers: listed.count() as u64,
+        })
+    }
+
+    /// How much an earlier run left half done; where that is, or was.
+    pub(crate) fn leftovers(&self) -> (u64, &Path) {
+        (self.leftovers, &self.aside)
     }
 
     /// Reads all records of one kind.

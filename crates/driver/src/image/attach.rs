@@ -224,10 +224,12 @@ fn way(shape: &Shape) -> Way {
         Shape::Block => Way {
             block_size: 512,
             lasting: true,
+            writable: true,
         },
         Shape::Folder { .. } => Way {
             block_size: BLOCK,
             lasting: false,
+            writable: true,
         },
     }
 }

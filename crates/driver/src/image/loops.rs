@@ -161,11 +161,14 @@ pub(crate) struct Way {
     pub(crate) block_size: u32,
     /// Stays until it is detached, also without users.
     pub(crate) lasting: bool,
+    /// What the kernel writes to the device reaches the file.
+    pub(crate) writable: bool,
 }
 
 /// Puts a file behind a free device. It must be behind none, see [`find`].
 pub(crate) fn attach(path: &Path, way: Way) -> Result<Device, Refusal> {
-    let image = OpenOptions::new().read(true).write(true).open(path);
+    // loop(4): a file that is open for reading only makes a device that is.
+    let image = OpenOptions::new().read(true).write(way.writable).open(path);
     let image = image.map_err(Refusal::io("open", path))?;
     let control = OpenOptions::new().read(true).write(true).open(CONTROL);
     let control = control.map_err(Refusal::io("open", CONTROL))?;

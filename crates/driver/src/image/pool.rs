@@ -40,6 +40,8 @@ pub(crate) enum Kind {
 pub(crate) struct Pool {
     root: PathBuf,
     kind: Kind,
+    /// It was mounted before somebody came to look, and is not theirs to unmount.
+    stays: bool,
 }
 
 /// Room in the pool, in bytes, and where it is.
@@ -55,6 +57,11 @@ const LEAST: u64 = 320 * MIB;
 /// From this size on, the journal is kept from growing with the file system.
 const LARGE: u64 = 1024 * MIB;
 
+/// How a pool is mounted.
+const MOUNTED: MountFlags = MountFlags::NOATIME
+    .union(MountFlags::NODEV)
+    .union(MountFlags::NOSUID);
+
 impl Pool {
     /// Makes a pool in a data dir that has none. It counts only after [`Pool::keep`].
     pub(crate) fn make(root: &Path, size: Option<u64>) -> Result<Self, Refusal> {
@@ -64,10 +71,7 @@ impl Pool {
         } else {
             Kind::File
         };
-        let pool = Self {
-            root: root.to_owned(),
-            kind,
-        };
+        let pool = Self::of(root, kind);
         match kind {
             Kind::Folder => pool.make_folder()?,
             Kind::File => {
@@ -104,10 +108,7 @@ impl Pool {
     /// Opens the pool of a data dir: mounts it, or adopts it if an earlier process did; and makes
     /// it as large as `size` if it is smaller.
     pub(crate) fn open(root: &Path, kind: Kind, size: Option<u64>) -> Result<Self, Refusal> {
-        let pool = Self {
-            root: root.to_owned(),
-            kind,
-        };
+        let pool = Self::of(root, kind);
         if kind == Kind::Folder {
             pool.make_folder()?;
             return Ok(pool);
@@ -130,6 +131,84 @@ impl Pool {
         Ok(pool)
     }
 
+    /// Opens the pool of a data dir so that nothing in it changes, not even by a journal that is
+    /// replayed. One that is mounted stays mounted.
+    pub(crate) fn look(root: &Path, kind: Kind) -> Result<Self, Refusal> {
+        let mut pool = Self::of(root, kind);
+        let (file, folder) = (pool.file(), pool.folder());
+        if kind == Kind::Folder {
+            return Ok(pool);
+        }
+        if !exists(&file)? {
+            return Err(Refusal::Lost(format!(
+                "{} is missing, and with it all volumes; put it back",
+                file.display()
+            )));
+        }
+        let device = loops::find(&file)?;
+        match (mounts::mounted(&folder)?, device) {
+            (Some(id), Some(device)) if id == device.id() => pool.stays = true,
+            (Some(_), _) => return Err(pool.elsewhere()),
+            // Unmounted a moment ago, or mounted where it is not seen.
+            (None, Some(device)) => pool.mount_to_look(&device)?,
+            (None, None) => {
+                let way = Way {
+                    block_size: 512,
+                    lasting: false,
+                    writable: false,
+                };
+                pool.mount_to_look(&loops::attach(&file, way)?)?;
+            }
+        }
+        Ok(pool)
+    }
+
+    fn mount_to_look(&self, device: &Device) -> Result<(), Refusal> {
+        let file = self.file();
+        let mount = Mount {
+            device: &device.path(),
+            file_system: FileSystem::Xfs.name(),
+            flags: MOUNTED | MountFlags::RDONLY,
+            options: FileSystem::Xfs.options(),
+            image: &file,
+            cure: FileSystem::Xfs.cure(),
+        };
+        let Err(refusal) = mount.at(&self.folder()) else {
+            return Ok(());
+        };
+        mounts::clear(&self.folder())?;
+        let errno = match &refusal {
+            Refusal::Io { source, .. } => source.raw_os_error().map(Errno::from_raw_os_error),
+            _ => None,
+        };
+        Err(match errno {
+            Some(Errno::BUSY) => self.elsewhere(),
+            Some(Errno::ROFS) => Refusal::Precondition(format!(
+                "{} was not unmounted, as after a power cut, and its journal has to be replayed \
+                 before anything can be read; start the driver, or use --repair",
+                file.display()
+            )),
+            _ => refusal,
+        })
+    }
+
+    /// Of a process that was killed, say, where its mounts are not seen.
+    fn elsewhere(&self) -> Refusal {
+        Refusal::Precondition(format!(
+            "{} is in use where that cannot be seen; start the driver, which adopts it, or use \
+             --repair",
+            self.file().display()
+        ))
+    }
+
+    fn of(root: &Path, kind: Kind) -> Self {
+        Self {
+            root: root.to_owned(),
+            kind,
+            stays: false,
+        }
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
@@ -141,8 +220,8 @@ impl Pool {
     /// Unmounts it; refused while anything in it is in use.
     pub(super) fn close(&self) -> Result<(), Refusal> {
         match self.kind {
-            Kind::Folder => Ok(()),
-            Kind::File => mounts::clear(&self.folder()),
+            Kind::File if !self.stays => mounts::clear(&self.folder()),
+            Kind::File | Kind::Folder => Ok(()),
         }
     }
 
@@ -190,6 +269,7 @@ impl Pool {
                 Way {
                     block_size: 512,
                     lasting: false,
+                    writable: true,
                 },
             )?,
         };
@@ -202,7 +282,7 @@ impl Pool {
         let mount = Mount {
             device: &device.path(),
             file_system: FileSystem::Xfs.name(),
-            flags: MountFlags::NOATIME | MountFlags::NODEV | MountFlags::NOSUID,
+            flags: MOUNTED,
             options: FileSystem::Xfs.options(),
             image: file,
             cure: FileSystem::Xfs.cure(),

@@ -54,6 +54,7 @@ pub(super) fn small() -> Option<Small> {
     let way = Way {
         block_size: 512,
         lasting: false,
+        writable: true,
     };
     let device = loops::attach(&image, way).unwrap();
     let place = folder.path().join("mounted");

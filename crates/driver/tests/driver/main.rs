@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
+mod fsck;
+#[cfg(test)]
 mod ground;
 #[cfg(test)]
 mod groups;

@@ -1,11 +1,11 @@
-//! Images when things go wrong below them: no room, no file, damage, read-only; and `fsck`.
+//! Images when things go wrong below them: no room, no file, damage, read-only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use tintype_driver::{BackendChoice, Config, Finding, Remedy, fsck};
+use tintype_driver::Config;
 use tonic::Code;
 
 use crate::ground::*;
@@ -269,124 +269,4 @@ async fn no_inodes_left_below_is_said() {
     let place = rig.end().await;
     rustix::mount::unmount(&data, rustix::mount::UnmountFlags::empty()).unwrap();
     drop(place);
-}
-
-/// What `fsck` says of a store, by words that are in it.
-fn find<'a>(findings: &'a [Finding], words: &str) -> &'a Finding {
-    let found = findings.iter().find(|it| it.problem.contains(words));
-    found.unwrap_or_else(|| panic!("{words:?} is not in {findings:#?}"))
-}
-
-#[tokio::test]
-async fn names_are_compared_with_files_and_repaired() {
-    let rig = Rig::new().await;
-    for id in ["good", "damaged", "lost", "bare"] {
-        let made = rig.volume(id).await;
-        rig.snapshot(&format!("of-{id}"), &made).await;
-    }
-    let config = config(&rig.store(""), BackendChoice::Auto);
-    assert!(
-        fsck(&config, false)
-            .unwrap_err()
-            .to_string()
-            .contains("another driver runs")
-    );
-    let place = rig.end().await;
-    let store = place.path().join("data");
-    let clean = fsck(&config, false).unwrap();
-    assert!(clean.is_clean() && clean.findings.is_empty(), "{clean:?}");
-    assert_eq!(clean.objects, 8);
-    let record = |path: &str| store.join(path).join("record.json");
-    let before = fs::read(record("volumes/damaged")).unwrap();
-    fs::write(record("volumes/damaged"), "scribble").unwrap();
-    fs::remove_file(record("snapshots/of-damaged")).unwrap();
-    fs::remove_dir_all(store.join("volumes/lost/data")).unwrap();
-    // Without its second copy either: nothing to put back from.
-    fs::write(record("volumes/bare"), "scribble").unwrap();
-    rustix::fs::removexattr(store.join("volumes/bare"), "user.tintype.record").unwrap();
-    fs::write(store.join("volumes/stray"), "").unwrap();
-    let found = fsck(&config, false).unwrap();
-    assert!(!found.is_clean());
-    assert_eq!(found.findings.len(), 5, "{found:#?}");
-    let repairable = &find(&found.findings, "volumes/damaged/record.json").remedy;
-    assert!(matches!(repairable, Remedy::Possible(_)), "{repairable:?}");
-    assert_eq!(fs::read(record("volumes/damaged")).unwrap(), b"scribble");
-    let repaired = fsck(&config, true).unwrap();
-    for words in [
-        "volumes/damaged/record.json",
-        "snapshots/of-damaged/record.json",
-    ] {
-        let remedy = &find(&repaired.findings, words).remedy;
-        assert!(matches!(remedy, Remedy::Done(_)), "{remedy:?}");
-    }
-    for words in [
-        "volumes/bare/record.json",
-        "volumes/lost/data",
-        "volumes/stray",
-    ] {
-        let remedy = &find(&repaired.findings, words).remedy;
-        assert!(matches!(remedy, Remedy::Advice(_)), "{remedy:?}");
-    }
-    assert_eq!(fs::read(record("volumes/damaged")).unwrap(), before);
-    fs::remove_file(store.join("volumes/stray")).unwrap();
-    for lost in ["volumes/lost", "volumes/bare"] {
-        fs::remove_dir_all(store.join(lost)).unwrap();
-    }
-    assert!(fsck(&config, true).unwrap().findings.is_empty());
-    let rig = Rig::at(place, BackendChoice::Auto).await;
-    rig.volume("damaged").await;
-    assert_eq!(rig.names("snapshots").len(), 4);
-    let nothing = Config {
-        data_dir: rig.place.path().join("nothing"),
-        ..config
-    };
-    let error = fsck(&nothing, true).unwrap_err().to_string();
-    assert!(error.contains("no store in"), "{error}");
-    assert!(!nothing.data_dir.exists());
-}
-
-#[tokio::test]
-async fn images_are_compared_with_their_names_too() {
-    let Some(rig) = image_rig().await else {
-        return;
-    };
-    for id in ["good", "missing", "short", "forgotten"] {
-        rig.client
-            .create_volume(sized(id, block(), 16))
-            .await
-            .unwrap();
-    }
-    rig.show_as("forgotten", block(), "shown").await.unwrap();
-    let place = rig.end().await;
-    let config = images(&place);
-    let rig = Rig::of(place, config.clone()).await;
-    let volumes = rig.store("pool/volumes");
-    fs::remove_file(volumes.join("missing/data")).unwrap();
-    let file = OpenOptions::new()
-        .write(true)
-        .open(volumes.join("short/data"))
-        .unwrap();
-    file.set_len(4096).unwrap();
-    drop(file);
-    let place = rig.end().await;
-    // Published, so the pool stayed: its folder can be taken away under the device.
-    fs::remove_dir_all(volumes.join("forgotten")).unwrap();
-    let attached = devices(&place.path().join("data/pool/volumes"));
-    assert_eq!(attached.len(), 1, "{attached:?}");
-    rustix::mount::unmount(
-        place.path().join("shown"),
-        rustix::mount::UnmountFlags::empty(),
-    )
-    .unwrap();
-    let found = fsck(&config, true).unwrap();
-    find(&found.findings, "volumes/missing/data");
-    find(&found.findings, "has 4096 bytes of 16777216");
-    find(&found.findings, "is to show volume \"forgotten\"");
-    find(&found.findings, "volume \"forgotten\" is attached");
-    assert_eq!(found.findings.len(), 4, "{found:#?}");
-    assert!(
-        devices(place.path()).is_empty(),
-        "{:?}",
-        devices(place.path())
-    );
 }
