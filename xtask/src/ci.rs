@@ -288,6 +288,8 @@ fn seconds(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -332,6 +334,64 @@ mod tests {
         drop(list);
         assert!(!path.exists());
         assert!(told(&[], &[]).is_empty());
+    }
+
+    /// A folder as tests make them, with a file behind a loop device; that device.
+    fn labelled(place: &Path, pid: u32) -> (PathBuf, String) {
+        let folder = place.join(format!("tintype-test-{pid}-sweep"));
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join("image");
+        File::create(&file).unwrap().set_len(1 << 20).unwrap();
+        let mut losetup = Command::new("losetup");
+        let output = losetup.args(["--find", "--show"]).arg(&file).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (
+            folder,
+            String::from_utf8(output.stdout).unwrap().trim().to_owned(),
+        )
+    }
+
+    fn is_behind(device: &str, folder: &Path) -> bool {
+        let name = device.trim_start_matches("/dev/");
+        let file = format!("/sys/block/{name}/loop/backing_file");
+        fs::read_to_string(file).is_ok_and(|it| Path::new(it.trim()).starts_with(folder))
+    }
+
+    #[test]
+    fn what_dead_tests_left_is_swept_and_what_living_ones_have_stays() {
+        let missing = tintype_testing::without_mounts()
+            .or_else(|| tintype_testing::without(&["losetup"]))
+            .or_else(tintype_testing::without_loop_devices);
+        if let Some(why) = missing {
+            tintype_testing::not_run(&why);
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let mut child = Command::new("true").spawn().unwrap();
+        let gone = child.id();
+        child.wait().unwrap();
+        let (dead, left) = labelled(place.path(), gone);
+        let (living, used) = labelled(place.path(), std::process::id());
+        let mut sweep = Command::new(tidy::root().join(".ci/run"));
+        let output = sweep.arg("--sweep").env("TMPDIR", place.path()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let stays = is_behind(&used, &living);
+        Command::new("losetup")
+            .args(["--detach", &used])
+            .status()
+            .unwrap();
+        assert!(output.status.success() && stays, "{said}");
+        assert!(
+            said.contains(&format!("sweep: detach {left} from ")),
+            "{said}"
+        );
+        assert!(
+            said.contains(&format!("sweep: remove {}", dead.display())),
+            "{said}"
+        );
+        assert!(!dead.exists() && living.exists() && !is_behind(&left, &dead));
     }
 
     #[test]
