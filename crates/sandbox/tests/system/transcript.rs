@@ -1,11 +1,33 @@
 //! Types what a user types, with the real `kubectl`, and compares every line of what they see.
 //!
-//! A script in `tests/scripts` holds commands after `$ ` and what each must print. With
-//! `TINTYPE_BLESS` set, the scripts are rewritten with what was printed.
+//! Most scripts speak the language of [`LANGUAGE`]; `any-kubectl` is played with every `kubectl` there is on `PATH` and in
+//! the folders that `TINTYPE_KUBECTLS` names, with colons between.
+//!
+//! A script in `tests/scripts` holds commands after `$ ` and what each must print. With `TINTYPE_BLESS` set, the scripts
+//! are rewritten with what was printed.
 
-use std::{fs, path::Path, process::Command};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
 
 use crate::world::World;
+
+/// The minor version of `kubectl` that has what the scripts ask of it: `wait --for=jsonpath` came with 23,
+/// `patch --subresource` with 24.
+const LANGUAGE: u32 = 24;
+
+#[tokio::test]
+async fn every_kubectl_since_1_20_works() {
+    let folders = kubectls();
+    assert!(!folders.is_empty(), "no kubectl on PATH");
+    for folder in folders {
+        println!("played with kubectl 1.{}", minor_version(&folder));
+        play_with("any-kubectl", World::start().await, &folder).await;
+    }
+}
 
 #[tokio::test]
 async fn a_volume_is_made_snapshotted_and_restored() {
@@ -66,7 +88,53 @@ async fn play(name: &str) {
     play_in(name, World::start().await).await;
 }
 
+/// Plays with the `kubectl` a user would get.
 async fn play_in(name: &str, world: World) {
+    let folders = kubectls();
+    let folder = folders.first().expect("a kubectl on PATH");
+    let minor = minor_version(folder);
+    if minor < LANGUAGE {
+        world.stop().await;
+        println!(
+            "not run: the script {name} needs kubectl 1.{LANGUAGE}, and 1.{minor} is on PATH (1 test)"
+        );
+        return;
+    }
+    play_with(name, world, folder).await;
+}
+
+/// The folders that hold a `kubectl`, each program once, in the order in which a shell looks.
+fn kubectls() -> Vec<PathBuf> {
+    let named = ["PATH", "TINTYPE_KUBECTLS"].map(|name| env::var_os(name).unwrap_or_default());
+    let mut programs = Vec::new();
+    let mut folders = Vec::new();
+    for folder in named.iter().flat_map(env::split_paths) {
+        let Ok(program) = folder.join("kubectl").canonicalize() else {
+            continue;
+        };
+        if program.is_file() && !programs.contains(&program) {
+            programs.push(program);
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
+/// 32 for v1.32.4.
+fn minor_version(folder: &Path) -> u32 {
+    let mut kubectl = Command::new(folder.join("kubectl"));
+    let output = kubectl.args(["version", "--client", "-o", "json"]).output();
+    let told: Value =
+        serde_json::from_slice(&output.expect("kubectl starts").stdout).expect("JSON");
+    let version = told["clientVersion"]["gitVersion"]
+        .as_str()
+        .expect("a version");
+    let minor = version.split('.').nth(1).expect("v1.minor.patch");
+    minor.parse().expect("a number")
+}
+
+/// Plays with the `kubectl` of a folder.
+async fn play_with(name: &str, world: World, kubectl: &Path) {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script = crate_folder.join(format!("tests/scripts/{name}.txt"));
     let text = fs::read_to_string(&script).unwrap();
@@ -80,8 +148,7 @@ async fn play_in(name: &str, world: World) {
         printed.push_str(line);
         printed.push('\n');
         if let Some(command) = line.strip_prefix("$ ") {
-            let (kubeconfig, repository) = (kubeconfig.clone(), repository.clone());
-            let mut command = shell(command, &kubeconfig, &repository);
+            let mut command = shell(command, &kubeconfig, &repository, kubectl);
             let output = tokio::task::spawn_blocking(move || command.output())
                 .await
                 .unwrap();
@@ -91,7 +158,7 @@ async fn play_in(name: &str, world: World) {
         }
     }
     world.stop().await;
-    if std::env::var_os("TINTYPE_BLESS").is_some() {
+    if env::var_os("TINTYPE_BLESS").is_some() {
         fs::write(&script, &printed).unwrap();
     }
     let different = text
@@ -104,13 +171,17 @@ async fn play_in(name: &str, world: World) {
     );
 }
 
-fn shell(command: &str, kubeconfig: &Path, folder: &Path) -> Command {
+fn shell(command: &str, kubeconfig: &Path, folder: &Path, kubectl: &Path) -> Command {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(kubectl.to_owned()).chain(env::split_paths(&path));
+    let path = env::join_paths(path).expect("no folder of PATH has a colon");
     // What is waited for in vain shows as the first difference.
     let mut shell = Command::new("timeout");
     shell
         .args(["100", "sh", "-c"])
         .arg(command)
         .current_dir(folder)
+        .env("PATH", path)
         .env("KUBECONFIG", kubeconfig)
         .env("PAGES", "crates/sandbox/tests/data/pages");
     // kubectl keeps what it discovered; each test has a cluster of its own.
@@ -138,10 +209,12 @@ fn redact(text: &str) -> String {
     lines.collect()
 }
 
+/// `7s`, `2m5s`, `3h`.
 fn is_age(word: &str) -> bool {
-    word.strip_suffix('s').is_some_and(|digits| {
-        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    let unit = |c: char| matches!(c, 's' | 'm' | 'h' | 'd');
+    word.starts_with(|c: char| c.is_ascii_digit())
+        && word.ends_with(unit)
+        && word.chars().all(|c| c.is_ascii_digit() || unit(c))
 }
 
 /// `pvc-3f2a…` becomes `pvc-<uid>`.
