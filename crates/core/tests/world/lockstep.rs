@@ -586,9 +586,8 @@ const fn ready(flag: Option<bool>) -> Ready {
 }
 
 fn hear(memory: &mut content::Memory, answer: Option<Answer>, now: Time) {
-    let mut failed = |outcome, trouble| {
-        memory.folded_failure(outcome, failure(trouble), now, SCHEDULE, 0);
-    };
+    let mut failed =
+        |outcome, trouble| memory.folded_failure(outcome, failure(trouble), now, SCHEDULE, 0);
     match answer {
         Some(Answer::Exists { ready }) => memory.folded_reply(reply(ready), now, Stamp(0), 0),
         Some(Answer::Refused) => failed(Outcome::Refused, Trouble::Refused),
