@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod fsck;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod lease;
