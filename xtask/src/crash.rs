@@ -3,11 +3,9 @@
 //! Does not know what is checked: the test `killed` of the sandbox does that. A series begins in an
 //! empty folder, so that a seed tells all there is to know about it.
 
-use std::process::Command;
+use anyhow::bail;
 
-use anyhow::{Context as _, bail};
-
-use crate::tidy;
+use crate::play::play;
 
 /// So many kills in one folder.
 const SERIES: u32 = 20;
@@ -25,24 +23,11 @@ pub(crate) fn run(rounds: u32, seed: u64) -> anyhow::Result<()> {
             rounds - left,
             again(left, seed)
         );
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .args([
-                "test",
-                "--locked",
-                "-q",
-                "-p",
-                "tintype-sandbox",
-                "--test",
-                "crash",
-            ])
-            .args(["killed::", "--", "--nocapture"])
-            .env("TINTYPE_TEST_ROUNDS", now.to_string())
-            .env("TINTYPE_TEST_SEED", seed.to_string())
-            .current_dir(tidy::root())
-            .status()
-            .context("start cargo")?;
-        if !status.success() {
+        let settings = [
+            ("TINTYPE_TEST_ROUNDS", now.to_string()),
+            ("TINTYPE_TEST_SEED", seed.to_string()),
+        ];
+        if !play("crash", "killed::", settings)? {
             bail!("seed {seed} failed; to repeat it: {}", again(now, seed));
         }
         left -= now;

@@ -12,8 +12,10 @@ mod bench;
 mod ci;
 mod codegen;
 mod crash;
+mod groups;
 mod mutants;
 mod needs;
+mod play;
 mod tidy;
 
 use std::process::ExitCode;
@@ -45,6 +47,15 @@ enum Chore {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Make many large group snapshots at once, and look that nothing is left of them.
+    Groups {
+        /// How many group snapshots.
+        #[arg(long, default_value_t = 100)]
+        groups: u32,
+        /// How many volumes each is cut from.
+        #[arg(long, default_value_t = 20)]
+        members: u32,
+    },
     /// Check everything: format, lints, tidiness, tests, documentation, the demo.
     Ci,
     /// Check what no compiler checks: edges between crates, file sizes, orphans, pages, definitions.
@@ -69,6 +80,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().chore {
         Chore::Bench { check } => bench::run(check),
         Chore::Crash { rounds, seed } => crash::run(rounds, seed),
+        Chore::Groups { groups, members } => groups::run(groups, members),
         Chore::Ci => ci::run(),
         Chore::Tidy => tidy::run(),
         Chore::Codegen { check } => codegen::run(check),

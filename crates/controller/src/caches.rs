@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kube::Client;
+use tintype_api::keys;
 use tintype_core::object::{Class, Content, Key, Node, Snapshot, Volume};
 use tintype_core::orphan;
 use tintype_runtime::{Cache, Change, ClaimRow, Queue, Term, catch_up};
@@ -26,6 +27,8 @@ pub(crate) const MEMBERS: usize = 2;
 pub(crate) const OPEN_OF_CLAIM: usize = 3;
 /// Index of [`Caches::claims`]: by namespace.
 pub(crate) const CLAIMS_IN: usize = 2;
+/// Index of [`Caches::claims`]: those with our finalizer, by namespace.
+pub(crate) const HELD_IN: usize = 3;
 /// Index of [`Caches::volumes`]: by driver and CSI id.
 pub(crate) const BY_HANDLE: usize = 0;
 /// Index of [`Caches::contents`]: by driver and the CSI id of their group snapshot.
@@ -65,7 +68,7 @@ impl Caches {
             ]),
             contents: Cache::new(vec![group_handle]),
             classes: Cache::new(vec![default_of]),
-            claims: Cache::new(vec![filled_from, volume_of, claim_namespace]),
+            claims: Cache::new(vec![filled_from, volume_of, claim_namespace, held]),
             volumes: Cache::new(vec![volume_handle]),
             nodes: distributed.then(|| Cache::new(vec![])),
             groups: groups.then(|| Arc::new(GroupCaches::new())),
@@ -264,6 +267,12 @@ fn group_handle(content: &Content) -> Option<Key> {
 #[expect(clippy::unnecessary_wraps, reason = "an index may leave rows out")]
 fn claim_namespace(row: &ClaimRow) -> Option<Key> {
     Some(Key::cluster(row.claim.meta.key.namespace.clone()))
+}
+
+fn held(row: &ClaimRow) -> Option<Key> {
+    let meta = &row.claim.meta;
+    let held = meta.has_finalizer(keys::FINALIZER_CLAIM_AS_SOURCE);
+    held.then(|| Key::cluster(meta.key.namespace.clone()))
 }
 
 fn volume_of(row: &ClaimRow) -> Option<Key> {

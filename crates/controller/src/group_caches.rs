@@ -3,24 +3,26 @@
 //! Single snapshots never wait for them: a cluster may have no group snapshots at all, or get
 //! their definitions later.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::Client;
 use tintype_core::Seen;
 use tintype_core::group::{Picked, member};
 use tintype_core::object::{
-    Claim, Class, Content, Group, GroupClass, GroupContent, GroupSource, Key, Meta, Snapshot,
-    Volume,
+    Claim, Class, Content, Group, GroupClass, GroupContent, GroupSource, Key, MemberInfo, Meta,
+    Snapshot, Volume,
 };
 use tintype_runtime::{Cache, Change, Kind, LateKinds, Queue, Tasks, catch_up, follow};
 use tokio_util::sync::CancellationToken;
 
 use crate::caches::{
-    BY_GROUP_HANDLE, BY_HANDLE, CLAIMS_IN, Caches, DEFAULTS, MEMBERS, Queues, on_storage,
+    BY_GROUP_HANDLE, BY_HANDLE, CLAIMS_IN, Caches, DEFAULTS, HELD_IN, MEMBERS, Queues, on_storage,
 };
+use crate::member_names::MemberNames;
 
-/// Index of [`GroupCaches::groups`]: by namespace.
-const GROUPS_IN: usize = 0;
+/// Index of [`GroupCaches::groups`]: those that are not ready, by namespace.
+const OPEN_IN: usize = 0;
 /// Index of [`GroupCaches::groups`]: those that are not ready, all under [`open`].
 const OPEN: usize = 1;
 /// Index of [`GroupCaches::contents`]: by driver and handle.
@@ -48,6 +50,7 @@ pub(crate) struct GroupCaches {
     pub(crate) groups: Arc<Cache<Group>>,
     pub(crate) contents: Arc<Cache<GroupContent>>,
     pub(crate) classes: Arc<Cache<GroupClass>>,
+    pub(crate) names: MemberNames,
     late: LateKinds,
 }
 
@@ -55,13 +58,14 @@ impl GroupCaches {
     pub(crate) fn new() -> Self {
         Self {
             groups: Cache::new(vec![
-                |it| Some(Key::cluster(it.meta.key.namespace.clone())),
-                |it| (it.ready != Some(true)).then(open),
+                |it| is_open(it).then(|| of_namespace(&it.meta.key)),
+                |it| is_open(it).then(open),
             ]),
             contents: Cache::new(vec![|it| Some(on_storage(&it.driver, it.handle()?))]),
             classes: Cache::new(vec![|it| {
                 it.0.default.then(|| Key::cluster(it.0.driver.as_ref()))
             }]),
+            names: MemberNames::default(),
             late: LateKinds::default(),
         }
     }
@@ -120,7 +124,7 @@ impl GroupCaches {
 
     /// A group snapshot that holds this claim (see [`Group::holds_its_claims`]).
     pub(crate) fn holds(&self, claim: &Claim, volume: Option<&Volume>) -> bool {
-        let groups = self.groups.group(GROUPS_IN, &of_namespace(&claim.meta.key));
+        let groups = self.groups.group(OPEN_IN, &of_namespace(&claim.meta.key));
         groups.iter().any(|group| {
             let content = self.content_of(group);
             let covered = match content.present() {
@@ -131,6 +135,12 @@ impl GroupCaches {
             };
             covered && group.holds_its_claims(content.as_ref().map(AsRef::as_ref))
         })
+    }
+
+    /// A cut of its claims may be in flight.
+    fn in_flight(&self, group: &Group) -> bool {
+        let content = self.content_of(group);
+        group.holds_its_claims(content.as_ref().map(AsRef::as_ref))
     }
 
     /// The group content a group snapshot is bound to or will have.
@@ -165,15 +175,24 @@ impl GroupCaches {
             queues.snapshots.clone(),
             queues.claims.clone(),
         );
-        let all = caches.clone();
+        let (all, watched) = (caches.clone(), self.clone());
         self.groups.listen(move |change| {
             let (groups, snapshots, claims) = &to;
+            // Its members ask no more of it than whether it stands.
+            let stands = comes_or_goes(change, |it| &it.meta);
             for group in change.rows() {
                 groups.add(group.meta.key.clone());
-                for member in all.snapshots.group(MEMBERS, &group.meta.key) {
-                    snapshots.add(member.meta.key.clone());
+                if stands {
+                    for member in all.snapshots.group(MEMBERS, &group.meta.key) {
+                        snapshots.add(member.meta.key.clone());
+                    }
                 }
-                all.wake_protected(&group.meta.key.namespace, claims);
+            }
+            let in_flight = |it: &Arc<Group>| watched.in_flight(it);
+            if !change.after.as_ref().is_some_and(in_flight) {
+                for group in change.rows().take(1) {
+                    all.wake_held(&group.meta.key, claims);
+                }
             }
         });
         let to = (
@@ -181,12 +200,16 @@ impl GroupCaches {
             queues.snapshots.clone(),
             queues.claims.clone(),
         );
-        let all = caches.clone();
+        let (all, watched) = (caches.clone(), self.clone());
         self.contents.listen(move |change| {
             let (groups, snapshots, claims) = &to;
             for content in change.rows() {
-                groups.add(content.group.key.clone());
-                all.wake_protected(&content.group.key.namespace, claims);
+                let group = &content.group.key;
+                groups.add(group.clone());
+                let row = watched.groups.get(group);
+                if !row.present().is_some_and(|it| watched.in_flight(it)) {
+                    all.wake_held(group, claims);
+                }
                 let Some(handle) = content.handle() else {
                     continue;
                 };
@@ -216,11 +239,17 @@ impl GroupCaches {
                 }
             }
         });
-        let (queue, all) = (queues.groups.clone(), caches.clone());
+        let (queue, all, watched) = (queues.groups.clone(), caches.clone(), self.clone());
         caches.contents.listen(move |change| {
+            let stands = comes_or_goes(change, |it| &it.meta);
             for content in change.rows() {
                 let snapshot = all.snapshots.get(&content.snapshot.key);
-                if let Some(group) = snapshot.present().and_then(|it| it.group_key()) {
+                let group = snapshot.present().and_then(|it| it.group_key());
+                let Some(group) = group else { continue };
+                // What a member's content says matters until the group is ready.
+                let row = watched.groups.get(&group);
+                let heeds = |it: &Arc<Group>| !it.meta.deleting && (stands || is_open(it));
+                if row.present().is_none_or(heeds) {
                     queue.add(group);
                 }
             }
@@ -254,10 +283,7 @@ impl GroupCaches {
     }
 
     fn wake_open_in(&self, namespace: &Arc<str>, queue: &Queue) {
-        for group in self
-            .groups
-            .group(GROUPS_IN, &Key::cluster(namespace.clone()))
-        {
+        for group in self.groups.group(OPEN_IN, &Key::cluster(namespace.clone())) {
             self.wake_open(&group, queue);
         }
     }
@@ -268,7 +294,7 @@ impl GroupCaches {
             .content_of(group)
             .present()
             .is_some_and(|it| it.handle().is_some());
-        if !cut && group.ready != Some(true) {
+        if !cut {
             queue.add(group.meta.key.clone());
         }
     }
@@ -283,6 +309,11 @@ fn comes_or_goes<T>(change: &Change<T>, meta: fn(&T) -> &Meta) -> bool {
         }
         (None, _) | (_, None) => true,
     }
+}
+
+/// It may hold claims, or wait for something.
+fn is_open(group: &Group) -> bool {
+    group.ready != Some(true)
 }
 
 /// Under which every group that is not ready is found.
@@ -312,7 +343,7 @@ impl Caches {
         group: &Group,
         content: Option<&GroupContent>,
     ) -> Seen<Vec<Picked>> {
-        if group.meta.deleting || group.ready == Some(true) || !group.dynamic() {
+        if group.meta.deleting || !is_open(group) || !group.dynamic() {
             return Seen::NotCached;
         }
         if !self.claims.is_synced() || !self.volumes.is_synced() {
@@ -359,31 +390,34 @@ impl Caches {
         }
     }
 
-    /// One sight for each volume of a dynamic group.
+    /// One sight for each volume of a dynamic group; of one that goes nothing is asked of them.
     pub(crate) fn members_of(
         &self,
         group: &Group,
         content: Option<&GroupContent>,
     ) -> Vec<member::Sighting> {
-        let Some(content) = content.filter(|_| group.dynamic()) else {
+        let makes = group.dynamic() && !group.meta.deleting;
+        let (Some(watched), Some(content)) = (&self.groups, content.filter(|_| makes)) else {
             return Vec::new();
         };
-        let of_volume = |handle: &str| {
-            let keys = member::Keys::of(group, handle);
-            member::Sighting {
-                volume_handle: handle.into(),
-                info: content
-                    .members()
-                    .iter()
-                    .find(|it| &*it.volume == handle)
-                    .cloned(),
-                volume: self.volume_of(&content.driver, handle),
+        let told: HashMap<&str, &MemberInfo> = content
+            .members()
+            .iter()
+            .rev()
+            .map(|it| (&*it.volume, it))
+            .collect();
+        let names = watched.names.of(group, content.volumes());
+        names
+            .iter()
+            .map(|(volume, keys)| member::Sighting {
+                volume_handle: volume.clone(),
+                keys: keys.clone(),
+                info: told.get(&**volume).map(|it| (*it).clone()),
+                volume: self.volume_of(&content.driver, volume),
                 snapshot: self.snapshots.get(&keys.snapshot),
                 content: self.contents.get(&keys.content),
-                keys,
-            }
-        };
-        content.volumes().iter().map(|it| of_volume(it)).collect()
+            })
+            .collect()
     }
 
     /// The snapshots that go with a group snapshot.
@@ -397,18 +431,10 @@ impl Caches {
         Seen::Present(owned)
     }
 
-    fn wake_protected(&self, namespace: &Arc<str>, queue: &Queue) {
-        for row in self
-            .claims
-            .group(CLAIMS_IN, &Key::cluster(namespace.clone()))
-        {
-            if row
-                .claim
-                .meta
-                .has_finalizer(tintype_api::keys::FINALIZER_CLAIM_AS_SOURCE)
-            {
-                queue.add(row.claim.meta.key.clone());
-            }
+    /// The claims of a namespace that may wait for this group to let them go.
+    fn wake_held(&self, group: &Key, queue: &Queue) {
+        for row in self.claims.group(HELD_IN, &of_namespace(group)) {
+            queue.add(row.claim.meta.key.clone());
         }
     }
 }

@@ -76,8 +76,12 @@ impl Groups {
     /// What caches hold, all of it; own writes are in them.
     fn gather(&self, key: &Key, now: Time) -> Sighting {
         let group = self.watched.groups.get(key);
+        let open = group.present().is_some_and(|it| it.ready != Some(true));
         if group.present().is_none() {
             self.patience.forget(key);
+        }
+        if !open {
+            self.watched.names.forget(key);
         }
         let mut seen = Sighting {
             group,

@@ -9,6 +9,7 @@ mod claims;
 mod group_caches;
 mod groups;
 mod labels;
+mod member_names;
 mod operations;
 mod orphans;
 mod patience;
