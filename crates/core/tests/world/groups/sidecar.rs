@@ -7,20 +7,21 @@ use tintype_core::object::{Content, GroupContent};
 use tintype_core::write::Kind;
 use tintype_core::{DeletionPolicy, Seen, Stamp, Verdict, content, group_content};
 
-use super::cluster::{Cluster, DRIVER, SCHEDULE, VOLUMES, fold, parse, seen};
-use super::storage::How;
+use super::cluster::{Cluster, DRIVER, SCHEDULE, VOLUMES, parse};
+use super::rows::{fold, seen};
+use super::storage::{CLAIM_GONE, How};
 
 impl Cluster {
     pub(super) fn pass_sidecar(&mut self, how: How) -> bool {
         let row = seen(
             &self.sidecar,
             Kind::GroupContent,
-            &Self::content_name(),
+            &self.names.content,
             GroupContent::of,
         );
         let members = (0..2).filter_map(|at| {
-            let name = Self::member_content(at);
-            let row = seen(&self.sidecar, Kind::Content, &name, Content::of);
+            let name = &self.names.member_contents[at];
+            let row = seen(&self.sidecar, Kind::Content, name, Content::of);
             row.present().cloned()
         });
         let memory = std::mem::take(&mut self.group_memory);
@@ -103,7 +104,7 @@ impl Cluster {
         let row = seen(
             &self.sidecar,
             Kind::Content,
-            &Self::member_content(at),
+            &self.names.member_contents[at],
             Content::of,
         );
         let memory = std::mem::take(&mut self.member_memory[at]);
@@ -160,7 +161,7 @@ impl Cluster {
     }
 
     /// What is cut must be there, and marked.
-    fn may_cut(&mut self, row: &GroupContent) {
+    pub(super) fn may_cut(&mut self, row: &GroupContent) {
         let name = group_content::group_snapshot_name("groupsnapshot", row, None);
         if self.storage.cuts.contains_key(&name) {
             return;
@@ -176,13 +177,14 @@ impl Cluster {
             cut && self.claim(at).is_none()
         });
         if gone && !failed && self.group().is_some_and(|it| it.error.is_none()) {
-            self.storage.harm = Some("a volume is cut whose claim is gone");
+            self.storage.harm = Some(CLAIM_GONE);
         }
     }
 
     /// Only what was asked to go is destroyed.
-    fn may_delete(&mut self, row: &GroupContent) {
-        let asked = self.group().is_none_or(|it| it.meta.deleting);
+    pub(super) fn may_delete(&mut self, row: &GroupContent) {
+        // One that belongs to nobody yet is its administrator's.
+        let asked = row.group.uid.is_empty() || self.group().is_none_or(|it| it.meta.deleting);
         if !asked || !row.meta.deleting || row.policy == DeletionPolicy::Retain {
             self.storage.harm = Some("data is destroyed that nobody asked to go");
         }

@@ -7,6 +7,11 @@ use tintype_core::content::{CallFailure, Outcome};
 use tintype_core::group_content::Reply;
 use tintype_core::object::{GroupContent, MemberInfo};
 
+use super::cluster::VOLUMES;
+
+/// The law about claims whose volumes are cut.
+pub(super) const CLAIM_GONE: &str = "a volume is cut whose claim is gone";
+
 /// How a call goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
@@ -66,6 +71,21 @@ fn failed<T>(outcome: Outcome) -> Answer<T> {
 }
 
 impl Storage {
+    /// Puts a group there that nobody here asked for; its id, and those of its members.
+    pub(super) fn is_there_already(&mut self) -> (String, Vec<String>) {
+        let members = VOLUMES.iter().enumerate();
+        let members = members.map(|(at, it)| ((*it).to_owned(), format!("snap-0-{at}")));
+        let cut = Cut {
+            handle: "group-0".to_owned(),
+            members: members.collect(),
+            ready: true,
+        };
+        let ids = cut.members.iter().map(|(_, id)| id.clone()).collect();
+        let handle = cut.handle.clone();
+        self.cuts.insert("elsewhere".to_owned(), cut);
+        (handle, ids)
+    }
+
     pub(super) fn create(&mut self, name: &str, volumes: &[Box<str>], how: How) -> Answer<Reply> {
         match how {
             How::NoSecret => return failed(Outcome::NotCalled),
