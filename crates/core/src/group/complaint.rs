@@ -255,6 +255,9 @@ impl Complaint {
             Self::CreationRefused => format!(
                 "the API server refused VolumeGroupSnapshotContent \"{content}\"; it is tried again, and the controller's log has the answer"
             ),
+            Self::ContentMissing if group.is_some_and(|it| it.bound.is_none()) => format!(
+                "VolumeGroupSnapshotContent \"{content}\" does not exist; the group snapshot is bound to it as soon as it does"
+            ),
             Self::ContentMissing => format!(
                 "VolumeGroupSnapshotContent \"{content}\" does not exist; nothing is cut again under this name: delete this group snapshot and take a new one, or create the group content anew from its handles"
             ),

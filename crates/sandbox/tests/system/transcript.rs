@@ -75,11 +75,22 @@ async fn the_pages_manifest_of_an_import_works_or_says_what_is_wrong() {
     play_for("pages-import", "ebs.csi.aws.com").await;
 }
 
+#[tokio::test]
+async fn the_pages_manifests_of_groups_work_or_say_what_is_wrong() {
+    play_for("pages-groups-hostpath", "hostpath.csi.k8s.io").await;
+}
+
+#[tokio::test]
+async fn the_posts_manifests_of_groups_work_or_say_what_is_wrong() {
+    play_for("pages-groups-blog", "example.csi.k8s.io").await;
+}
+
 /// In a cluster with a driver of this name and no classes.
 async fn play_for(name: &str, driver: &str) {
     let world = World::start_with(|options| {
         options.driver_name = driver.to_owned();
         options.default_classes = false;
+        options.allow_non_atomic_groups = true;
     });
     play_in(name, world.await).await;
 }
@@ -189,7 +200,7 @@ fn shell(command: &str, kubeconfig: &Path, folder: &Path, kubectl: &Path) -> Com
     shell
 }
 
-/// Uids and ages differ each time; everything else must not.
+/// Uids, ages and the hashes of members differ each time; everything else must not.
 fn redact(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let mut out = String::new();
@@ -200,7 +211,7 @@ fn redact(text: &str) -> String {
             out.push_str(&if is_age(bare) {
                 "<age>".to_owned()
             } else {
-                without_uid(bare)
+                without_hash(&without_uid(bare))
             });
             out.push_str(space);
         }
@@ -215,6 +226,24 @@ fn is_age(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_digit())
         && word.ends_with(unit)
         && word.chars().all(|c| c.is_ascii_digit() || unit(c))
+}
+
+/// `snapshot-4dc1…` of a member becomes `snapshot-<hash>`.
+fn without_hash(word: &str) -> String {
+    const SHORTEST: usize = 32;
+    let mut out = String::new();
+    let mut rest = word;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let length = digits.max(rest.chars().next().map_or(0, char::len_utf8));
+        out.push_str(if digits < SHORTEST {
+            &rest[..length]
+        } else {
+            "<hash>"
+        });
+        rest = &rest[length..];
+    }
+    out
 }
 
 /// `pvc-3f2a…` becomes `pvc-<uid>`.
