@@ -1,5 +1,6 @@
 //! Waits until the API server serves the kinds a role cannot do without.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::Request;
@@ -26,18 +27,54 @@ pub struct Kind {
     pub plural: &'static str,
 }
 
-/// The API server does not serve a kind.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.plural, self.api_version)
+    }
+}
+
+/// A kind cannot be had of the API server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the API server does not serve {plural} of {api_version} ({why}); install the definitions with: tintype crds | kubectl apply -f -"
-)]
-pub struct KindsError {
-    /// Its name in paths.
-    pub plural: &'static str,
-    /// Group and version.
-    pub api_version: &'static str,
-    /// What the server said.
-    pub why: String,
+pub enum KindsError {
+    /// There is no definition of it.
+    #[error(
+        "the API server does not serve {what} ({why}); install the definitions with: tintype crds | kubectl apply -f -"
+    )]
+    NotServed {
+        /// Its name in paths, group and version.
+        what: String,
+        /// What the server said.
+        why: String,
+    },
+    /// It may not be read: whether there is any is not known.
+    #[error(
+        "no right to read {what} ({why}); give the service account of this role get, list and watch of it"
+    )]
+    Forbidden {
+        /// Its name in paths, group and version.
+        what: String,
+        /// What the server said.
+        why: String,
+    },
+    /// The server says nothing that helps.
+    #[error("cannot tell whether the API server serves {what} ({why})")]
+    Unanswered {
+        /// Its name in paths, group and version.
+        what: String,
+        /// What became of the request.
+        why: String,
+    },
+}
+
+impl KindsError {
+    fn of(kind: Kind, error: &kube::Error) -> Self {
+        let (what, why) = (kind.to_string(), Chain(error).to_string());
+        match error {
+            kube::Error::Api(status) if status.code == 404 => Self::NotServed { what, why },
+            kube::Error::Api(status) if status.code == 403 => Self::Forbidden { what, why },
+            _ => Self::Unanswered { what, why },
+        }
+    }
 }
 
 /// Asks for one object of each kind until all are served, `patience` is over, or `shutdown`.
@@ -66,23 +103,18 @@ pub async fn await_kinds(
 }
 
 async fn ask(client: &Client, kinds: &[Kind], deadline: Instant) -> Result<(), KindsError> {
-    for Kind {
-        api_version,
-        plural,
-    } in kinds
-    {
-        let error = |why| KindsError {
-            plural,
-            api_version,
+    for kind in kinds {
+        let unanswered = |why| KindsError::Unanswered {
+            what: kind.to_string(),
             why,
         };
-        let path = format!("/apis/{api_version}/{plural}?limit=1");
+        let path = format!("/apis/{}/{}?limit=1", kind.api_version, kind.plural);
         let request = Request::get(path).body(Vec::new());
-        let request = request.map_err(|it| error(Chain(&it).to_string()))?;
+        let request = request.map_err(|it| unanswered(Chain(&it).to_string()))?;
         match tokio::time::timeout_at(deadline, client.request::<Value>(request)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(it)) => return Err(error(Chain(&it).to_string())),
-            Err(_) => return Err(error("no answer".to_owned())),
+            Ok(Err(it)) => return Err(KindsError::of(*kind, &it)),
+            Err(_) => return Err(unanswered("no answer".to_owned())),
         }
     }
     Ok(())
@@ -111,16 +143,21 @@ mod tests {
 
     /// Serves nothing for the first `missing` requests.
     fn server(missing: u32) -> (Client, Arc<AtomicU32>) {
+        answers(missing, StatusCode::NOT_FOUND, "404 page not found")
+    }
+
+    /// Answers so to the first `times` requests.
+    fn answers(times: u32, status: StatusCode, text: &'static str) -> (Client, Arc<AtomicU32>) {
         let asked = Arc::new(AtomicU32::new(0));
         let count = asked.clone();
         let service = tower::service_fn(move |_: Request<Body>| {
-            let served = count.fetch_add(1, Ordering::Relaxed) >= missing;
+            let served = count.fetch_add(1, Ordering::Relaxed) >= times;
+            let (status, body) = if served {
+                (StatusCode::OK, "{}")
+            } else {
+                (status, text)
+            };
             async move {
-                let (status, body) = if served {
-                    (StatusCode::OK, "{}")
-                } else {
-                    (StatusCode::NOT_FOUND, "404 page not found")
-                };
                 let answer = Response::builder().status(status);
                 answer.body(Body::from(body.as_bytes().to_vec()))
             }
@@ -148,13 +185,35 @@ mod tests {
             .await
             .unwrap_err();
         assert!(start.elapsed() <= LEAST);
-        assert_eq!(error.plural, "volumesnapshots");
+        let error = error.to_string();
+        assert!(error.contains("volumesnapshots of snapshot"), "{error}");
         assert!(
-            error
-                .to_string()
-                .contains("tintype crds | kubectl apply -f -"),
+            error.contains("tintype crds | kubectl apply -f -"),
             "{error}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_right_is_not_taken_for_a_missing_definition() {
+        for (status, text, words) in [
+            (
+                StatusCode::FORBIDDEN,
+                "may not",
+                "no right to read volumesnapshots",
+            ),
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ill",
+                "cannot tell whether",
+            ),
+        ] {
+            let (client, _) = answers(u32::MAX, status, text);
+            let end = CancellationToken::new();
+            let waited = await_kinds(&client, &KINDS, Duration::ZERO, &end).await;
+            let error = waited.unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains(text), "{error}");
+            assert!(!error.contains("tintype crds"), "{error}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

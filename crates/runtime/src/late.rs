@@ -12,7 +12,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Kind, Tasks, await_kinds};
+use crate::{Kind, KindsError, Tasks, await_kinds};
 
 /// Between two looks for definitions that are not there.
 const LOOK: Duration = Duration::from_secs(10);
@@ -37,9 +37,13 @@ impl LateKinds {
         shutdown: &CancellationToken,
         watches: impl Future<Output = ()> + Send + 'static,
     ) {
+        let mut told = None;
         match await_kinds(client, kinds, Duration::ZERO, shutdown).await {
             Ok(()) => self.0.store(true, Ordering::Release),
-            Err(error) => warn!(%error, "{name}: left alone until this is put right"),
+            Err(error) => {
+                tell(name, &error);
+                told = Some(error);
+            }
         }
         let (late, client, end) = (self.clone(), client.clone(), shutdown.clone());
         tasks.spawn(name, async move {
@@ -48,18 +52,27 @@ impl LateKinds {
                     () = end.cancelled() => return,
                     () = tokio::time::sleep(LOOK) => {}
                 }
-                if await_kinds(&client, kinds, Duration::ZERO, &end)
-                    .await
-                    .is_ok()
-                    && !end.is_cancelled()
-                {
-                    info!("{name}: served now");
-                    late.0.store(true, Ordering::Release);
+                match await_kinds(&client, kinds, Duration::ZERO, &end).await {
+                    _ if end.is_cancelled() => return,
+                    Ok(()) => {
+                        info!("{name}: served now");
+                        late.0.store(true, Ordering::Release);
+                    }
+                    // Definitions came, and rights are what is missing now.
+                    Err(error) if told.as_ref() != Some(&error) => {
+                        tell(name, &error);
+                        told = Some(error);
+                    }
+                    Err(_) => {}
                 }
             }
             watches.await;
         });
     }
+}
+
+fn tell(name: &str, error: &KindsError) {
+    warn!(%error, "{name}: left alone until this is put right");
 }
 
 #[cfg(test)]

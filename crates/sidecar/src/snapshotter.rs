@@ -18,13 +18,14 @@ use tintype_core::content;
 use tintype_core::retry::Schedule;
 use tintype_csi::ControllerCapabilities;
 use tintype_csi::v1::controller_service_capability::rpc::Type as Capability;
+use tintype_csi::v1::group_controller_service_capability::rpc::Type as GroupCapability;
 use tintype_runtime::flags::labels;
 use tintype_runtime::gates::{Gates, VOLUME_GROUP_SNAPSHOT};
 use tintype_runtime::{Applier, Clock, Engine, Machine, Queue, Recorder, Role, Work, resync};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::driver;
+use crate::driver::{self, Driver};
 use crate::memory::{Remembered, tell_doubts};
 
 pub use args::{Args, RemovedFlags};
@@ -66,8 +67,9 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
         feature_gates,
         role,
         removed: _, // Giving one is an error.
+        node,
     } = args;
-    let node = node_deployment.then(node_name).transpose()?;
+    let node = node_of(node_deployment, node)?;
     let gates = Gates::merged(feature_gates);
     gates.tell();
     let role = Role::open(ROLE, role, &metrics_address, client, shutdown.clone()).await?;
@@ -76,16 +78,15 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let Some(driver) = driver::meet(&csi_address, timeout.0, calls, &shutdown).await? else {
         return Ok(());
     };
-    let capabilities = driver.client.controller_get_capabilities().await?;
-    must_cut(&driver.name, &capabilities)?;
+    let capabilities = capabilities(&driver, &gates).await?;
 
     let schedule = crate::schedule(retry_interval_start, retry_interval_max);
     let caches = Caches::new();
     let to_pass = caches.queue.clone();
     role.metrics.work_queue(QUEUE, &to_pass)?;
     let mut tasks = caches.watch(&client, node.as_deref(), &shutdown);
-    let groups =
-        group_caches::open(&gates, &mut tasks, (&client, node.as_deref()), &shutdown).await;
+    let of = (&client, node.as_deref());
+    let groups = group_caches::open(&gates, &mut tasks, of, &shutdown).await;
     if let Some(groups) = &groups {
         role.metrics.work_queue(GROUP_QUEUE, &groups.queue)?;
     }
@@ -102,7 +103,7 @@ pub async fn run(args: Args, client: Client, shutdown: CancellationToken) -> any
     let Some(term) = driver::unless_lost(&driver, leading).await?? else {
         return Ok(());
     };
-    let reading = caches.catch_up(&term, groups.as_ref(), (&client, node.as_deref()));
+    let reading = caches.catch_up(&term, groups.as_ref(), of);
     driver::unless_lost(&driver, reading).await?;
 
     let (recorder, events) = Recorder::start(client.clone(), &component(&driver.name), clock);
@@ -159,6 +160,16 @@ fn engine<M: Machine>(
     Engine::new(machine, queue, applier, clock, schedule, &role.metrics)
 }
 
+/// What the driver can do; that it cuts groups is only told.
+async fn capabilities(driver: &Driver, gates: &Gates) -> anyhow::Result<ControllerCapabilities> {
+    let capabilities = driver.client.controller_get_capabilities().await?;
+    must_cut(&driver.name, &capabilities)?;
+    if gates.enabled(VOLUME_GROUP_SNAPSHOT) {
+        tell_of_groups(driver).await;
+    }
+    Ok(capabilities)
+}
+
 /// A driver that makes no snapshots has no use for this role.
 fn must_cut(driver: &str, capabilities: &ControllerCapabilities) -> anyhow::Result<()> {
     if !capabilities.has(Capability::CreateDeleteSnapshot) {
@@ -167,6 +178,18 @@ fn must_cut(driver: &str, capabilities: &ControllerCapabilities) -> anyhow::Resu
         );
     }
     Ok(())
+}
+
+/// A driver that cuts no groups refuses each one that is asked for; who reads the log knows before.
+/// Most drivers are like that, and some do not say what they can do.
+async fn tell_of_groups(driver: &Driver) {
+    match driver.client.group_controller_get_capabilities().await {
+        Ok(it) if it.has(GroupCapability::CreateDeleteGetVolumeGroupSnapshot) => {
+            info!(driver = %driver.name, "the driver cuts groups of volumes");
+        }
+        Ok(_) => info!(driver = %driver.name, "the driver does not say that it cuts groups"),
+        Err(error) => info!(driver = %driver.name, %error, "the driver does not cut groups"),
+    }
 }
 
 /// How the driver can be asked about a snapshot it did not cut for us.
@@ -236,7 +259,13 @@ fn check(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The node whose contents are ours.
+/// The node whose contents are ours, if not all are; none given: as the environment says.
+fn node_of(deployment: bool, given: Option<String>) -> anyhow::Result<Option<String>> {
+    deployment
+        .then(|| given.map_or_else(node_name, Ok))
+        .transpose()
+}
+
 fn node_name() -> anyhow::Result<String> {
     let name = std::env::var_os("NODE_NAME").filter(|it| !it.is_empty());
     let name = name.context(

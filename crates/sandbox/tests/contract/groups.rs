@@ -1,5 +1,7 @@
-//! Group snapshots behind a driver that fails, for administrators who import them, for users who
-//! delete what they should not, and for the bill: what each costs in requests.
+//! Group snapshots for administrators who import them, for users who delete what they should not,
+//! and for the bill: what each costs in requests.
+
+use std::time::Instant;
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -10,43 +12,55 @@ use tintype_api::{
     VolumeSnapshotContent, keys, names,
 };
 use tintype_csi::v1;
-use tokio::sync::watch;
 
-use crate::proxy::{Fault, INTERNAL};
 use crate::rig::{PATIENCE, Rig, controller, work};
 use crate::secrets::{may_read_secrets, secret};
 
-const CREATE: &str = "CreateVolumeGroupSnapshot";
-const DELETE: &str = "DeleteVolumeGroupSnapshot";
+pub(crate) const CREATE: &str = "CreateVolumeGroupSnapshot";
 
 /// Claims `data-0`, … of tier `db`, and the class `groups`.
-async fn with_claims(count: usize, parameters: &Value) -> Rig {
+pub(crate) async fn with_claims(count: usize, parameters: &Value) -> Rig {
     let rig = Rig::start_with(|it| it.allow_non_atomic_groups = true).await;
+    class(&rig, parameters).await;
+    for at in 0..count {
+        let name = format!("data-{at}");
+        rig.world.bound_claim(&name, &json!({})).await;
+        label(&rig, &name, "tier", "db").await;
+    }
+    rig
+}
+
+/// The class `groups`.
+pub(crate) async fn class(rig: &Rig, parameters: &Value) {
     let class =
         json!({"driver": "csi.tintype.dev", "deletionPolicy": "Delete", "parameters": parameters});
     rig.world
         .create_clusterwide::<VolumeGroupSnapshotClass>("groups", class)
         .await;
-    let claims = rig.world.namespaced::<PersistentVolumeClaim>();
-    let label = Patch::Merge(json!({"metadata": {"labels": {"tier": "db"}}}));
-    for at in 0..count {
-        let name = format!("data-{at}");
-        rig.world.bound_claim(&name, &json!({})).await;
-        let patched = claims.patch(&name, &PatchParams::default(), &label).await;
-        patched.unwrap();
-    }
-    rig
 }
 
-async fn ask(rig: &Rig, name: &str) {
-    let selector = json!({"matchLabels": {"tier": "db"}});
+pub(crate) async fn label(rig: &Rig, claim: &str, key: &str, value: &str) {
+    let claims = rig.world.namespaced::<PersistentVolumeClaim>();
+    let label = Patch::Merge(json!({"metadata": {"labels": {key: value}}}));
+    let patched = claims.patch(claim, &PatchParams::default(), &label).await;
+    patched.unwrap();
+}
+
+/// A group of the claims of tier `db`.
+pub(crate) async fn ask(rig: &Rig, name: &str) {
+    ask_for(rig, name, &json!({"tier": "db"})).await;
+}
+
+/// A group of the claims with these labels.
+pub(crate) async fn ask_for(rig: &Rig, name: &str, labels: &Value) {
+    let selector = json!({ "matchLabels": labels });
     let spec = json!({"volumeGroupSnapshotClassName": "groups", "source": {"selector": selector}});
     rig.world
         .create::<VolumeGroupSnapshot>(name, json!({ "spec": spec }))
         .await;
 }
 
-async fn ready(rig: &Rig, name: &str) -> VolumeGroupSnapshot {
+pub(crate) async fn ready(rig: &Rig, name: &str) -> VolumeGroupSnapshot {
     let is_ready = |it: Option<&VolumeGroupSnapshot>| {
         let status = it.and_then(|it| it.status.as_ref());
         status.and_then(|it| it.ready_to_use) == Some(true)
@@ -56,7 +70,7 @@ async fn ready(rig: &Rig, name: &str) -> VolumeGroupSnapshot {
         .await
 }
 
-async fn complains(rig: &Rig, name: &str, words: &'static str) {
+pub(crate) async fn complains(rig: &Rig, name: &str, words: &'static str) {
     let says = move |it: Option<&VolumeGroupSnapshot>| {
         let error = it.and_then(|it| it.status.as_ref()?.error.as_ref());
         error.is_some_and(|it| it.message.as_ref().is_some_and(|it| it.contains(words)))
@@ -64,7 +78,7 @@ async fn complains(rig: &Rig, name: &str, words: &'static str) {
     rig.world.until(rig.world.namespaced(), name, says).await;
 }
 
-async fn members(rig: &Rig, group: &VolumeGroupSnapshot) -> Vec<VolumeSnapshot> {
+pub(crate) async fn members(rig: &Rig, group: &VolumeGroupSnapshot) -> Vec<VolumeSnapshot> {
     let of_group = |it: &VolumeSnapshot| {
         let owners = it.metadata.owner_references.as_deref().unwrap_or_default();
         owners
@@ -80,12 +94,12 @@ async fn members(rig: &Rig, group: &VolumeGroupSnapshot) -> Vec<VolumeSnapshot> 
     members
 }
 
-async fn delete(rig: &Rig, name: &str) {
+pub(crate) async fn delete(rig: &Rig, name: &str) {
     let groups = rig.world.namespaced::<VolumeGroupSnapshot>();
     rig.world.delete(groups, name).await;
 }
 
-async fn nothing_is_left(rig: &Rig) {
+pub(crate) async fn nothing_is_left(rig: &Rig) {
     let contents = rig.world.clusterwide::<VolumeGroupSnapshotContent>();
     let all = ListParams::default();
     for content in contents.list(&all).await.unwrap() {
@@ -103,7 +117,7 @@ async fn nothing_is_left(rig: &Rig) {
 }
 
 /// No claim has the finalizer any more.
-async fn claims_are_free(rig: &Rig) {
+pub(crate) async fn claims_are_free(rig: &Rig) {
     let claims = rig.world.namespaced::<PersistentVolumeClaim>();
     let free = |it: Option<&PersistentVolumeClaim>| {
         let held = it.and_then(|it| it.metadata.finalizers.as_ref());
@@ -164,108 +178,71 @@ fn without_conflicts(rig: &Rig) -> std::collections::BTreeMap<String, usize> {
     work
 }
 
-/// Enough to be in each other's way; a hundred take minutes where nothing is optimized.
-const GROUPS: usize = 10;
+/// Set by `cargo xtask groups`.
+const GROUPS: &str = "TINTYPE_TEST_GROUPS";
+const MEMBERS: &str = "TINTYPE_TEST_MEMBERS";
 
-#[tokio::test]
+fn number(name: &str, default: usize) -> usize {
+    let given = std::env::var_os(name);
+    given.map_or(default, |given| given.to_str().unwrap().parse().unwrap())
+}
+
+/// Waits until the list of groups is as it should be; longer the more there are.
+async fn until_groups(rig: &Rig, count: u32, holds: impl Fn(&[VolumeGroupSnapshot]) -> bool) {
+    let groups = rig.world.namespaced::<VolumeGroupSnapshot>();
+    let waiting = async {
+        while !holds(&groups.list(&ListParams::default()).await.unwrap().items) {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let patience = PATIENCE * (2 + count / 5);
+    tokio::time::timeout(patience, waiting).await.unwrap();
+}
+
+/// Enough to be in each other's way: all are cut from the same claims. With `cargo xtask groups` a
+/// hundred.
+#[tokio::test(flavor = "multi_thread")]
 async fn many_groups_of_twenty_leave_nothing() {
-    let rig = with_claims(20, &json!({})).await;
-    let names: Vec<String> = (0..GROUPS).map(|at| format!("group-{at:02}")).collect();
+    let (count, members) = (number(GROUPS, 10), number(MEMBERS, 20));
+    let rig = with_claims(members, &json!({})).await;
+    rig.log.lock().unwrap().clear();
+    let names: Vec<String> = (0..count).map(|at| format!("group-{at:04}")).collect();
+    let began = Instant::now();
     stream::iter(&names)
         .for_each_concurrent(16, |name| ask(&rig, name))
         .await;
-    for name in &names {
-        ready(&rig, name).await;
-    }
-    assert_eq!(rig.world.stored().await.1.len(), GROUPS * 20);
+    let many = u32::try_from(count).unwrap();
+    let is_ready = |it: &VolumeGroupSnapshot| {
+        let status = it.status.as_ref();
+        status.and_then(|it| it.ready_to_use) == Some(true)
+    };
+    until_groups(&rig, many, |all| all.iter().all(is_ready)).await;
+    tell("ready", began, &rig, count * members);
+    let snapshots = rig.world.namespaced::<VolumeSnapshot>();
+    let made = snapshots.list(&ListParams::default()).await.unwrap().items;
+    assert_eq!(made.len(), count * members);
+    assert_eq!(rig.world.stored().await.1.len(), count * members);
+
+    rig.log.lock().unwrap().clear();
     let groups = rig.world.namespaced::<VolumeGroupSnapshot>();
+    let began = Instant::now();
     for name in &names {
         groups.delete(name, &DeleteParams::default()).await.unwrap();
     }
-    let waiting = async {
-        while !groups
-            .list(&ListParams::default())
-            .await
-            .unwrap()
-            .items
-            .is_empty()
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(2 * PATIENCE, waiting).await.unwrap();
+    until_groups(&rig, many, <[_]>::is_empty).await;
     nothing_is_left(&rig).await;
     claims_are_free(&rig).await;
+    tell("gone", began, &rig, count * members);
     rig.stop().await;
 }
 
-#[tokio::test]
-async fn a_group_whose_answers_are_lost_is_one_cut() {
-    let rig = with_claims(3, &json!({})).await;
-    rig.proxy.next(CREATE, vec![Fault::LoseReply; 3]);
-    rig.proxy.next(DELETE, vec![Fault::LoseReply; 2]);
-    ask(&rig, "nightly").await;
-    ready(&rig, "nightly").await;
-    assert_eq!(rig.world.stored().await.1.len(), 3);
-    let names = rig
-        .proxy
-        .calls::<v1::CreateVolumeGroupSnapshotRequest>(CREATE);
-    let names: Vec<_> = names.into_iter().map(|it| it.name).collect();
-    assert!(
-        names.len() >= 4 && names.iter().all(|it| *it == names[0]),
-        "{names:?}"
+/// What it took, for who runs it alone.
+fn tell(what: &str, began: Instant, rig: &Rig, members: usize) {
+    let asked = rig.log.lock().unwrap().len();
+    println!(
+        "{members} members {what} in {:.1} s, {asked} requests",
+        began.elapsed().as_secs_f64()
     );
-    delete(&rig, "nightly").await;
-    assert!(rig.proxy.count(DELETE) >= 3);
-    nothing_is_left(&rig).await;
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn a_list_without_a_member_is_told_and_never_called_ready() {
-    let rig = with_claims(3, &json!({})).await;
-    let (open, gate) = watch::channel(false);
-    let short = Fault::change(|it: &mut v1::CreateVolumeGroupSnapshotResponse| {
-        it.group_snapshot.as_mut().unwrap().snapshots.pop();
-    });
-    rig.proxy.next(CREATE, [short, Fault::Hold(gate)]);
-    ask(&rig, "nightly").await;
-    complains(&rig, "nightly", "no snapshot of volume").await;
-    let snapshots = rig.world.namespaced::<VolumeSnapshot>();
-    let made = snapshots.list(&ListParams::default()).await.unwrap().items;
-    assert!(made.is_empty(), "{made:?}");
-    open.send(true).unwrap();
-    let group = ready(&rig, "nightly").await;
-    assert_eq!(group.status.as_ref().unwrap().error, None);
-    assert_eq!(members(&rig, &group).await.len(), 3);
-    delete(&rig, "nightly").await;
-    nothing_is_left(&rig).await;
-    rig.stop().await;
-}
-
-/// Refused, then deleted while a call is under way that may have an effect.
-#[tokio::test]
-async fn a_group_deleted_in_the_middle_of_its_cut_leaves_nothing() {
-    let rig = with_claims(2, &json!({})).await;
-    let (open, gate) = watch::channel(false);
-    rig.proxy.next(
-        CREATE,
-        vec![Fault::Refuse(INTERNAL, "the pool is in repair"); 2],
-    );
-    rig.proxy.next(CREATE, [Fault::Hold(gate)]);
-    ask(&rig, "nightly").await;
-    complains(&rig, "nightly", "the pool is in repair").await;
-    rig.until("a call is under way", || rig.proxy.count(CREATE) >= 3)
-        .await;
-    let groups = rig.world.namespaced::<VolumeGroupSnapshot>();
-    let group = groups.get("nightly").await.unwrap();
-    let now = DeleteParams::default();
-    groups.delete("nightly", &now).await.unwrap();
-    open.send(true).unwrap();
-    rig.world.gone(groups, &group).await;
-    nothing_is_left(&rig).await;
-    claims_are_free(&rig).await;
-    rig.stop().await;
 }
 
 #[tokio::test]

@@ -12,6 +12,10 @@ mod documents;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod group_faults;
+#[cfg(test)]
+mod group_roles;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod many;

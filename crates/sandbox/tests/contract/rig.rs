@@ -16,7 +16,12 @@ use std::{
 use clap::Parser as _;
 use http::{HeaderValue, Request};
 use k8s_openapi::api::core::v1::Event;
-use kube::{Api, Client, api::ListParams, client::Body};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::{
+    Api, Client,
+    api::{ListParams, PostParams},
+    client::Body,
+};
 use serde_json::{Value, json};
 use tintype_api::{VolumeSnapshot, VolumeSnapshotContent};
 use tintype_sandbox::cluster::{Cluster, Options};
@@ -91,6 +96,24 @@ impl Rig {
     /// A client of this service account, with its rights and no others.
     pub(crate) fn client(&self, account: &str) -> Client {
         account_client(&self.world.cluster, account, &self.log)
+    }
+
+    /// Gives an account of `kube-system` these verbs on a resource of the core group, everywhere.
+    pub(crate) async fn grant(&self, account: &str, resource: &str, verbs: &[&str]) {
+        let client = self.world.cluster.client();
+        let name = json!({ "name": format!("{account}-{resource}") });
+        let role = json!({"metadata": name, "rules": [
+            {"apiGroups": [""], "resources": [resource], "verbs": verbs}]});
+        let role = serde_json::from_value(role).unwrap();
+        let roles: Api<ClusterRole> = Api::all(client.clone());
+        roles.create(&PostParams::default(), &role).await.unwrap();
+        let binding = json!({"metadata": name,
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name["name"]}});
+        let binding = serde_json::from_value(binding).unwrap();
+        let bindings: Api<ClusterRoleBinding> = Api::all(client);
+        let made = bindings.create(&PostParams::default(), &binding).await;
+        made.unwrap();
     }
 
     pub(crate) async fn stop(self) {
@@ -215,6 +238,16 @@ pub(crate) fn controller(client: Client, line: &[&str]) -> Running {
 
 /// Starts a sidecar behind the proxy, whose retries are quick.
 pub(crate) fn snapshotter(client: Client, proxy: &Proxy, line: &[&str]) -> Running {
+    snapshotter_on(None, client, proxy, line)
+}
+
+/// The same on a node.
+pub(crate) fn snapshotter_on(
+    node: Option<&str>,
+    client: Client,
+    proxy: &Proxy,
+    line: &[&str],
+) -> Running {
     let socket = format!("--csi-address={}", proxy.socket.display());
     let quick = [
         "csi-snapshotter",
@@ -222,7 +255,8 @@ pub(crate) fn snapshotter(client: Client, proxy: &Proxy, line: &[&str]) -> Runni
         "--retry-interval-max=200ms",
         &socket,
     ];
-    let args = tintype_sidecar::snapshotter::Args::parse_from(quick.iter().chain(line));
+    let mut args = tintype_sidecar::snapshotter::Args::parse_from(quick.iter().chain(line));
+    args.node = node.map(str::to_owned);
     let end = CancellationToken::new();
     let running = tintype_sidecar::snapshotter::run(args, client, end.clone());
     Running {

@@ -1,13 +1,7 @@
 //! Secrets: read once per operation, never in the way of deletion, never to be seen.
 
-use k8s_openapi::api::{
-    core::v1::Secret,
-    rbac::v1::{ClusterRole, ClusterRoleBinding},
-};
-use kube::{
-    Api,
-    api::{DeleteParams, PostParams},
-};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use tintype_api::VolumeSnapshotClass;
 use tintype_csi::v1;
@@ -19,21 +13,8 @@ const CREATE: &str = "CreateSnapshot";
 
 /// The line of upstream's rights that drivers with secrets are to add.
 pub(crate) async fn may_read_secrets(rig: &Rig) {
-    let client = rig.world.cluster.client();
-    let role = json!({"metadata": {"name": "secrets"}, "rules": [
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}]});
-    let roles: Api<ClusterRole> = Api::all(client.clone());
-    let role = serde_json::from_value(role).unwrap();
-    roles.create(&PostParams::default(), &role).await.unwrap();
-    let binding = json!({"metadata": {"name": "secrets"},
-        "subjects": [{"kind": "ServiceAccount", "name": "csi-snapshotter", "namespace": "kube-system"}],
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "secrets"}});
-    let bindings: Api<ClusterRoleBinding> = Api::all(client);
-    let binding = serde_json::from_value(binding).unwrap();
-    bindings
-        .create(&PostParams::default(), &binding)
-        .await
-        .unwrap();
+    rig.grant("csi-snapshotter", "secrets", &["get", "list"])
+        .await;
 }
 
 async fn with_class() -> Rig {

@@ -70,6 +70,9 @@ pub struct Args {
     /// What upstream once had
     #[command(flatten)]
     pub removed: RemovedFlags,
+    /// The node with --node-deployment; none: as NODE_NAME says.
+    #[arg(skip)]
+    pub node: Option<String>,
 }
 
 impl Default for Args {

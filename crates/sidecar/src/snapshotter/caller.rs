@@ -10,7 +10,7 @@ use kube::Client;
 use tintype_core::Seen;
 use tintype_core::content::{self, CallFailure, Cause, Outcome, create_parameters};
 use tintype_core::group_content;
-use tintype_core::object::{Class, Key, SecretRef};
+use tintype_core::object::{Class, Key, Meta, SecretRef};
 use tintype_core::retry::Schedule;
 use tintype_csi::CallError;
 use tintype_runtime::Clock;
@@ -138,7 +138,7 @@ impl Caller {
 
     /// The same for something that has to come to an end (D6, D32): without secrets that do not
     /// exist it would wait for ever, and the driver may not need them.
-    pub(super) async fn secrets_if_any(
+    async fn secrets_if_any(
         &self,
         key: &Key,
         operation: Operation,
@@ -151,6 +151,30 @@ impl Caller {
             }
             read => read,
         }
+    }
+
+    /// Secrets to make or delete something with; none if they cannot be had, which is folded in.
+    pub(super) async fn secrets_for(
+        &self,
+        seen: &mut impl Subject,
+        operation: Operation,
+        (content, reference): (&Meta, Option<&SecretRef>),
+        what: &str,
+    ) -> Option<BTreeMap<String, String>> {
+        let deletes = operation == Operation::Delete;
+        let read = if deletes || content.deleting {
+            self.secrets_if_any(&content.key, operation, reference)
+                .await
+        } else {
+            self.secrets(&content.key, operation, reference).await
+        };
+        let outcome = if deletes {
+            Outcome::DeleteFailed
+        } else {
+            Outcome::NotCalled
+        };
+        read.inspect_err(|why| self.not_called(seen, outcome, what, &why.to_string()))
+            .ok()
     }
 
     /// The driver said no, or nothing.

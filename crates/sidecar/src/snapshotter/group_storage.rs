@@ -27,19 +27,10 @@ impl GroupContents {
             return;
         };
         let (caller, key) = (&self.caller, &content.meta.key);
-        let reference = content.secret.as_deref();
-        let secrets = if content.meta.deleting {
-            caller
-                .secrets_if_any(key, Operation::Create, reference)
-                .await
-        } else {
-            caller.secrets(key, Operation::Create, reference).await
-        };
-        let secrets = match secrets {
-            Ok(secrets) => secrets,
-            Err(why) => {
-                return caller.not_called(seen, Outcome::NotCalled, CREATE, &why.to_string());
-            }
+        let of = (&content.meta, content.secret.as_deref());
+        let read = caller.secrets_for(seen, Operation::Create, of, CREATE);
+        let Some(secrets) = read.await else {
+            return;
         };
         let request = self.create_request(&content, seen, secrets);
         let name = request.name.clone();
@@ -121,13 +112,10 @@ impl GroupContents {
             return;
         };
         let (caller, key) = (&self.caller, &content.meta.key);
-        let reference = content.secret.as_deref();
-        let read = caller.secrets_if_any(key, Operation::Delete, reference);
-        let secrets = match read.await {
-            Ok(secrets) => secrets,
-            Err(why) => {
-                return caller.not_called(seen, Outcome::DeleteFailed, DELETE, &why.to_string());
-            }
+        let of = (&content.meta, content.secret.as_deref());
+        let read = caller.secrets_for(seen, Operation::Delete, of, DELETE);
+        let Some(secrets) = read.await else {
+            return;
         };
         let handle = content.handle().unwrap_or_default().to_owned();
         let request = v1::DeleteVolumeGroupSnapshotRequest {
