@@ -19,6 +19,8 @@ mod laws;
 #[cfg(test)]
 mod lockstep;
 #[cfg(test)]
+mod marks;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod moves;
