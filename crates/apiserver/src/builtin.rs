@@ -19,6 +19,8 @@ mod merge;
 mod pods;
 mod rbac;
 mod storage;
+#[cfg(test)]
+mod told;
 mod values;
 mod workloads;
 

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use self::parts::{conditions, one_of_required, rules, selectors};
+use self::parts::{conditions, rules, selectors};
 pub(super) use self::policies::{binding, policy};
-use super::values::{at, default, list, text};
+use super::values::{at, default, list, one_of_required, text};
 use crate::admission::{REVIEW_VERSIONS, condition_names};
 use crate::names::subdomain_problems;
 use crate::schema::error::FieldError;

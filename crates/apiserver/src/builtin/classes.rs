@@ -164,15 +164,7 @@ pub(super) fn capacity(new: &mut Value, old: Option<&Value>) -> Vec<FieldError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builtin::{builtins, prepare};
-
-    fn errors(kind: &str, mut new: Value, old: Option<&Value>) -> Vec<String> {
-        let builtin = builtins().iter().find(|b| b.kind == kind).unwrap();
-        prepare(builtin, &mut new, old)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
+    use crate::builtin::told::errors;
 
     #[test]
     fn classes_do_not_change() {

@@ -274,10 +274,7 @@ pub(super) fn lease(new: &mut Value, _old: Option<&Value>) -> Vec<FieldError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn texts(errors: &[FieldError]) -> Vec<String> {
-        errors.iter().map(ToString::to_string).collect()
-    }
+    use crate::builtin::told::texts;
 
     #[test]
     fn namespaces_hold_themselves_until_emptied() {

@@ -306,10 +306,7 @@ fn check_container(container: &Value, path: &str, volumes: &HashSet<&str>) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn texts(errors: &[FieldError]) -> Vec<String> {
-        errors.iter().map(ToString::to_string).collect()
-    }
+    use crate::builtin::told::texts;
 
     #[test]
     fn pods_get_their_defaults() {

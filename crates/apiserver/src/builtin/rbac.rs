@@ -131,10 +131,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn texts(errors: &[FieldError]) -> Vec<String> {
-        errors.iter().map(ToString::to_string).collect()
-    }
+    use crate::builtin::told::texts;
 
     #[test]
     fn rules_name_what_they_are_about() {

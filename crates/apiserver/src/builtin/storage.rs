@@ -356,15 +356,7 @@ fn sources_but_secrets(volume: &Value) -> serde_json::Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builtin::{builtins, prepare};
-
-    fn errors(kind: &str, mut new: Value, old: Option<&Value>) -> Vec<String> {
-        let builtin = builtins().iter().find(|b| b.kind == kind).unwrap();
-        prepare(builtin, &mut new, old)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
+    use crate::builtin::told::errors;
 
     fn a_claim(spec: &Value) -> Value {
         let mut claim = json!({"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});

@@ -90,11 +90,27 @@ pub(super) fn one_of(
     allowed: &[&str],
 ) -> Option<FieldError> {
     let value = at(document, pointer);
-    let known = value.is_null()
-        || value
-            .as_str()
-            .is_some_and(|v| v.is_empty() || allowed.contains(&v));
-    let allowed: Vec<String> = allowed.iter().map(|a| (*a).to_owned()).collect();
+    let unset = value.is_null() || value.as_str().is_some_and(str::is_empty);
+    (!unset).then(|| known(value, path, allowed)).flatten()
+}
+
+/// An error unless the text at a pointer is one of those allowed.
+pub(super) fn one_of_required(
+    document: &Value,
+    pointer: &str,
+    path: &str,
+    allowed: &[&str],
+) -> Option<FieldError> {
+    let value = at(document, pointer);
+    if value.is_null() {
+        return Some(FieldError::required(path, ""));
+    }
+    known(value, path, allowed)
+}
+
+fn known(value: &Value, path: &str, allowed: &[&str]) -> Option<FieldError> {
+    let known = value.as_str().is_some_and(|it| allowed.contains(&it));
+    let allowed: Vec<String> = allowed.iter().map(|it| (*it).to_owned()).collect();
     (!known).then(|| FieldError::not_supported(path, value, &allowed))
 }
 

@@ -239,10 +239,7 @@ fn own_selector(job: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn texts(errors: &[FieldError]) -> Vec<String> {
-        errors.iter().map(ToString::to_string).collect()
-    }
+    use crate::builtin::told::texts;
 
     fn a_set() -> Value {
         json!({"kind": "StatefulSet", "spec": {"serviceName": "s", "selector": {"matchLabels": {"a": "b"}},

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::builtin::values::{at, default, list, text};
+use crate::builtin::values::{default, list, one_of_required, text};
 use crate::names::{label_value_problems, qualified_name_problems};
 use crate::schema::cel::{Declared, Expression};
 use crate::schema::error::FieldError;
@@ -22,22 +22,6 @@ pub(super) fn fill_in_rules(of: &mut Value, field: &str) {
     for rule in rules.into_iter().flatten() {
         default(rule, "", "scope", "*");
     }
-}
-
-/// An error unless the text at a pointer is one of those allowed.
-pub(super) fn one_of_required(
-    document: &Value,
-    pointer: &str,
-    path: &str,
-    allowed: &[&str],
-) -> Option<FieldError> {
-    let value = at(document, pointer);
-    if value.is_null() {
-        return Some(FieldError::required(path, ""));
-    }
-    let known = value.as_str().is_some_and(|text| allowed.contains(&text));
-    let allowed: Vec<String> = allowed.iter().map(|text| (*text).to_owned()).collect();
-    (!known).then(|| FieldError::not_supported(path, value, &allowed))
 }
 
 /// A list of rules at `path`.

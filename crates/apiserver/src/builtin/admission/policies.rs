@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::parts::{self, conditions, expression, one_of_required, rules, selector, selectors};
+use super::parts::{self, conditions, expression, rules, selector, selectors};
 use super::{FAILURE_POLICIES, MATCH_POLICIES};
 use crate::admission::{Known, condition_names};
-use crate::builtin::values::{at, default, has, list, text};
+use crate::builtin::values::{at, default, has, list, one_of_required, text};
 use crate::names::{NameRule, label_1035_problems, name_problems, qualified_name_problems};
 use crate::schema::error::FieldError;
 
