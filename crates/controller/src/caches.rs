@@ -92,6 +92,12 @@ impl Caches {
         }
     }
 
+    /// A claim is being filled from the snapshot.
+    pub(crate) fn is_being_restored(&self, snapshot: &Snapshot) -> bool {
+        let claims = self.claims.group(BY_SOURCE, &snapshot.meta.key);
+        claims.iter().any(|it| snapshot.is_kept_by(&it.claim))
+    }
+
     /// Who follows a leader reads everything past the watches, once: that one may have written what
     /// they have not told of yet.
     pub(crate) async fn catch_up(&self, term: &Term, client: &Client) {

@@ -13,7 +13,7 @@ use tintype_core::write::{Event, Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Clock, Machine, Reply, fold_reply};
 
-use crate::caches::{BY_SOURCE, Caches};
+use crate::caches::Caches;
 use crate::group_caches::GroupCaches;
 use crate::patience::Remembered;
 
@@ -112,9 +112,8 @@ impl Groups {
         let owned = seen.owned.present().map_or(&[][..], Vec::as_slice);
         seen.restored = owned
             .iter()
-            .map(|it| &it.meta.key)
-            .find(|it| !self.caches.claims.group(BY_SOURCE, it).is_empty())
-            .cloned();
+            .find(|it| self.caches.is_being_restored(it))
+            .map(|it| it.meta.key.clone());
         seen
     }
 

@@ -7,7 +7,7 @@ use tintype_api::keys;
 use tintype_core::object::{Group, Key, Meta, Snapshot, SnapshotSource, Uid};
 use tintype_runtime::{Change, Operation, Operations, SnapshotType};
 
-use crate::caches::{BY_SOURCE, Caches};
+use crate::caches::Caches;
 
 /// From now on; what is under way already counts from now (spec controller 2.14).
 pub(crate) fn time(caches: &Arc<Caches>, operations: Arc<Operations>) {
@@ -116,11 +116,7 @@ fn of_snapshot(caches: &Caches, snapshot: &Snapshot) -> Standing {
         driver: driver(caches, snapshot),
         deleting: snapshot.meta.deleting,
         // One that a claim is filled from does not go yet.
-        may_go: holds_one(&snapshot.meta, &ours)
-            && caches
-                .claims
-                .group(BY_SOURCE, &snapshot.meta.key)
-                .is_empty(),
+        may_go: holds_one(&snapshot.meta, &ours) && !caches.is_being_restored(snapshot),
         bound: snapshot.bound.is_some(),
         created: snapshot.creation_time.is_some(),
         ready: snapshot.ready == Some(true),

@@ -12,7 +12,7 @@ use tintype_core::write::{Event, Kind, Write};
 use tintype_core::{Seen, Stamp, Time, Timer, Verdict};
 use tintype_runtime::{Clock, Machine, Reply, Row as _, fold_reply};
 
-use crate::caches::{BY_SOURCE, Caches, DEFAULTS};
+use crate::caches::{Caches, DEFAULTS};
 use crate::patience::Remembered;
 
 /// The snapshot machine with everything around it.
@@ -126,7 +126,9 @@ impl Machine for Snapshots {
                 .map_or(ClassSight::Defaults(None), |it| self.class_of(it, driver)),
             group: self.group(group_key.as_ref()),
             group_key,
-            being_restored: !self.caches.claims.group(BY_SOURCE, key).is_empty(),
+            being_restored: row
+                .as_ref()
+                .is_some_and(|it| self.caches.is_being_restored(it)),
             fresh: false,
             looked_up: false,
             memory: self.patience.recall(key, now, stage),

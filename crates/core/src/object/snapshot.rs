@@ -1,9 +1,9 @@
 //! Reads what the machines need of a `VolumeSnapshot`.
 
 use serde_json::Value;
-use tintype_api::VolumeSnapshot;
+use tintype_api::{VolumeSnapshot, keys};
 
-use super::{Content, Key, Meta, Owner, filled};
+use super::{Claim, Content, Key, Meta, Owner, filled};
 use crate::Seen;
 
 /// What `spec.source` names.
@@ -145,6 +145,15 @@ impl Snapshot {
         }
     }
 
+    /// The claim, which is being filled from it, keeps it (spec controller 2.9.2).
+    ///
+    /// One of another namespace does once the provisioner has said so, which it does after it has
+    /// found a grant: else whoever may make claims anywhere could keep everybody's snapshots.
+    pub fn is_kept_by(&self, claim: &Claim) -> bool {
+        claim.meta.key.namespace == self.meta.key.namespace
+            || self.meta.has_finalizer(keys::FINALIZER_PROVISIONER)
+    }
+
     /// The name of the content that belongs to it: the bound one, or the one it will have.
     pub fn content_name(&self) -> Option<String> {
         match (&self.bound, &self.source) {
@@ -175,5 +184,38 @@ impl Snapshot {
             Seen::Unknown | Seen::NotCached => false,
         };
         self.ready != Some(true) && !failed && !self.is_member()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn snapshot(finalizers: &[&str]) -> Snapshot {
+        let object = json!({
+            "metadata": {"namespace": "here", "name": "s", "uid": "s", "finalizers": finalizers},
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+        });
+        Snapshot::of(&serde_json::from_value(object).unwrap())
+    }
+
+    fn claim(namespace: &str) -> Claim {
+        let object = json!({
+            "metadata": {"namespace": namespace, "name": "c", "uid": "c"},
+            "spec": {"dataSourceRef": {
+                "apiGroup": tintype_api::GROUP, "kind": "VolumeSnapshot",
+                "name": "s", "namespace": "here",
+            }},
+        });
+        Claim::of(&serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn a_claim_elsewhere_keeps_a_snapshot_only_once_the_provisioner_says_so() {
+        assert!(snapshot(&[]).is_kept_by(&claim("here")));
+        assert!(!snapshot(&[]).is_kept_by(&claim("elsewhere")));
+        assert!(snapshot(&[keys::FINALIZER_PROVISIONER]).is_kept_by(&claim("elsewhere")));
     }
 }

@@ -180,8 +180,10 @@ impl World {
             return true;
         };
         let wanted = &body["metadata"]["resourceVersion"];
-        self.object
-            .is_some_and(|it| wanted.is_null() || *wanted == it.version.to_string())
+        self.object.is_some_and(|it| {
+            let version = it.version.to_string();
+            wanted.is_null() || wanted.as_str() == Some(&version)
+        })
     }
 
     fn written(&mut self, write: &Write) {
