@@ -53,11 +53,21 @@ pub(crate) fn run(only: Option<&str>, note: bool) -> anyhow::Result<()> {
         mutants: Mutex::new(mutants.into_iter()),
         note,
     };
+    let first = Copy::new(0, None)?;
+    let sound = first.build().context("build the worlds unchanged")?;
+    let mut copies = vec![first];
+    for number in 1..WORKERS {
+        copies.push(Copy::new(number, Some(&copies[0]))?);
+    }
+    if let Some(found) = explore(&sound, &[Ask::few_states()])? {
+        bail!("the worlds find a fault with nothing seeded: {}", found.law);
+    }
     let fates = thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS)
-            .map(|number| {
+        let workers: Vec<_> = copies
+            .iter()
+            .map(|copy| {
                 let queue = &queue;
-                scope.spawn(move || work(number, queue))
+                scope.spawn(move || work(copy, queue))
             })
             .collect();
         workers
@@ -138,15 +148,7 @@ struct Queue {
 }
 
 /// Takes mutants from the queue until it is empty, and says what became of each.
-fn work(number: usize, queue: &Queue) -> anyhow::Result<Vec<Fate>> {
-    let copy = Copy::new(number)?;
-    copy.refresh()?;
-    let sound = copy.build().context("build the worlds unchanged")?;
-    if number == 0
-        && let Some(found) = explore(&sound, &[Ask::few_states()])?
-    {
-        bail!("the worlds find a fault with nothing seeded: {}", found.law);
-    }
+fn work(copy: &Copy, queue: &Queue) -> anyhow::Result<Vec<Fate>> {
     let mut fates = Vec::new();
     loop {
         // A worker that panicked fails the run anyway.
@@ -155,7 +157,7 @@ fn work(number: usize, queue: &Queue) -> anyhow::Result<Vec<Fate>> {
             return Ok(fates);
         };
         drop(mutants);
-        let fate = fate(&copy, mutant, queue.note)?;
+        let fate = fate(copy, mutant, queue.note)?;
         println!("{}", fate.line(queue.width));
         fates.push(fate);
     }
@@ -165,7 +167,10 @@ fn fate(copy: &Copy, mutant: Mutant, note: bool) -> anyhow::Result<Fate> {
     let began = Instant::now();
     let program = copy.mutant(&mutant.patch)?;
     let asks = match &mutant.patch.seen_by {
-        Some(test) if !note => vec![Ask::only(test), Ask::everything()],
+        Some(test) if !note => {
+            let [near, far] = Ask::only(test);
+            vec![near, far, Ask::everything()]
+        }
         // The shortest way that the fewest states show is the one to note.
         _ => Ask::nearest_first(),
     };
