@@ -57,8 +57,15 @@ pub(crate) fn run(only: Option<&str>, note: bool) -> anyhow::Result<()> {
     let sound = first.build().context("build the worlds unchanged")?;
     let mut copies = vec![first];
     for number in 1..WORKERS {
-        copies.push(Copy::new(number, Some(&copies[0]))?);
+        let copy = Copy::new(number, Some(&copies[0]))?;
+        copy.build().context("build the worlds unchanged")?;
+        copies.push(copy);
     }
+    println!(
+        "copies to seed, built in {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    let start = Instant::now();
     if let Some(found) = explore(&sound, &[Ask::few_states()])? {
         bail!("the worlds find a fault with nothing seeded: {}", found.law);
     }

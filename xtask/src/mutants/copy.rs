@@ -11,58 +11,68 @@ use anyhow::{Context as _, bail};
 use super::diff::Patch;
 use crate::tidy;
 
-/// A copy of the workspace, below the target folder.
+/// A workspace of the two crates the worlds need, below the target folder.
 pub(super) struct Copy {
     root: PathBuf,
     target: PathBuf,
 }
 
-/// All members of the workspace: what they ask of other people's crates decides how these are built,
-/// and only so can what was built for the tests be used again.
-const FOLDERS: [&str; 3] = ["crates", "xtask", "deploy"];
+const CRATES: [&str; 2] = ["crates/api", "crates/core"];
 
 impl Copy {
     /// One of several that do not disturb each other; `like` is another, if there is one.
     pub(super) fn new(number: usize, like: Option<&Self>) -> anyhow::Result<Self> {
-        let built = cargo_metadata::MetadataCommand::new()
+        let target = cargo_metadata::MetadataCommand::new()
             .current_dir(tidy::root())
             .no_deps()
             .exec()
             .context("ask cargo for its target folder")?
             .target_directory
-            .into_std_path_buf();
-        let target = built.join("mutants").join(number.to_string());
+            .into_std_path_buf()
+            .join("mutants")
+            .join(number.to_string());
         let root = target.join("workspace");
         fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
         let copy = Self { root, target };
         copy.refresh()?;
-        copy.take_dependencies(like.map_or(&built, |it| &it.target))?;
+        if let Some(like) = like {
+            copy.take_dependencies(like)?;
+        }
         Ok(copy)
     }
 
     /// Everything as in the repository; unchanged files are not touched, so not built anew.
     fn refresh(&self) -> anyhow::Result<()> {
         let from = tidy::root();
-        for folder in FOLDERS {
+        for folder in CRATES.iter().chain(&["deploy/crds"]) {
             let to = self.root.join(folder);
             remove_strays(&from.join(folder), &to)?;
             copy_folder(&from.join(folder), &to)?;
         }
-        for file in ["Cargo.toml", "Cargo.lock"] {
-            fs::copy(from.join(file), self.root.join(file))
-                .with_context(|| format!("copy {file}"))?;
-        }
+        let manifest = fs::read_to_string(from.join("Cargo.toml")).context("read Cargo.toml")?;
+        let lines: Vec<_> = manifest
+            .lines()
+            .filter(|line| !line.starts_with("default-members"))
+            .map(|line| {
+                if line.starts_with("members") {
+                    "members = [\"crates/api\", \"crates/core\"]"
+                } else {
+                    line
+                }
+            })
+            .collect();
+        write_changed(&self.root.join("Cargo.toml"), &(lines.join("\n") + "\n"))?;
+        fs::copy(from.join("Cargo.lock"), self.root.join("Cargo.lock"))
+            .context("copy Cargo.lock")?;
         Ok(())
     }
 
-    /// Links what was built of other people's crates below another target folder: the same for all
-    /// copies, and to build it takes longer than all mutants.
-    fn take_dependencies(&self, from: &Path) -> anyhow::Result<()> {
+    /// Links what the other has built of other people's crates: to build that takes as long as half
+    /// of the mutants.
+    fn take_dependencies(&self, like: &Self) -> anyhow::Result<()> {
         for folder in ["deps", "build", ".fingerprint"] {
             let folder = Path::new("debug").join(folder);
-            if from.join(&folder).is_dir() {
-                link_folder(&from.join(&folder), &self.target.join(&folder))?;
-            }
+            link_folder(&like.target.join(&folder), &self.target.join(&folder))?;
         }
         Ok(())
     }
@@ -83,7 +93,7 @@ impl Copy {
     pub(super) fn build(&self) -> anyhow::Result<PathBuf> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
-            .args(["test", "--offline", "--workspace", "--test", "world"])
+            .args(["test", "--offline", "-p", "tintype-core", "--test", "world"])
             .args(["--no-run", "--message-format", "json-render-diagnostics"])
             .env("CARGO_TARGET_DIR", &self.target)
             // Nobody debugs these programs.
