@@ -225,6 +225,16 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Value> {
     )
 }
 
+/// What a content, single or of a group, says it belongs to.
+pub(crate) fn owner() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        5 => Just(json!({"namespace": "ns", "name": "monday", "uid": UID})),
+        2 => Just(json!({"namespace": "ns", "name": "monday"})),
+        1 => Just(json!({"namespace": "ns", "name": "monday", "uid": FOREIGN_UID})),
+        1 => Just(json!({"namespace": "other", "name": "monday", "uid": UID})),
+    ]
+}
+
 pub(crate) fn content() -> impl Strategy<Value = Value> {
     let source = prop_oneof![
         4 => Just(json!({"volumeHandle": "vol-1"})),
@@ -232,12 +242,7 @@ pub(crate) fn content() -> impl Strategy<Value = Value> {
         1 => Just(json!({"volumeHandle": "vol-1", "snapshotHandle": "snap-1"})),
         1 => Just(json!({})),
     ];
-    let owner = prop_oneof![
-        5 => Just(json!({"namespace": "ns", "name": "monday", "uid": UID})),
-        2 => Just(json!({"namespace": "ns", "name": "monday"})),
-        1 => Just(json!({"namespace": "ns", "name": "monday", "uid": FOREIGN_UID})),
-        1 => Just(json!({"namespace": "other", "name": "monday", "uid": UID})),
-    ];
+    let owner = owner();
     let marks = subsequence(
         vec![
             (keys::ANNOTATION_BEING_CREATED, "yes"),

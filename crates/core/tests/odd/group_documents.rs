@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use tintype_api::keys;
 
 use crate::documents::{
-    DRIVER, FOREIGN_UID, UID, clean, deletion, error, maybe, mostly, one_of, rarely, some_of,
-    spoiled,
+    DRIVER, UID, clean, deletion, error, maybe, mostly, one_of, owner, rarely, some_of, spoiled,
 };
 
 pub(crate) const GROUP_CONTENT: &str = "groupsnapcontent-0b6fd1ab-5a5c-4d4e-9d41-2f4f7d0d6f5e";
@@ -86,12 +85,7 @@ pub(crate) fn group_content() -> impl Strategy<Value = Value> {
         1 => Just(json!({"volumeHandles": ["vol-1"], "groupSnapshotHandles": existing})),
         1 => Just(json!({})),
     ];
-    let owner = prop_oneof![
-        5 => Just(json!({"namespace": "ns", "name": "monday", "uid": UID})),
-        2 => Just(json!({"namespace": "ns", "name": "monday"})),
-        1 => Just(json!({"namespace": "ns", "name": "monday", "uid": FOREIGN_UID})),
-        1 => Just(json!({"namespace": "other", "name": "monday", "uid": UID})),
-    ];
+    let owner = owner();
     let marks = subsequence(
         vec![
             (keys::ANNOTATION_GROUP_BEING_CREATED, "yes"),
